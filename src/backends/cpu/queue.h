@@ -1,0 +1,33 @@
+// Queue<Cpu>: the thread team and instruction set that CPU kernels run on.
+#pragma once
+#include <algorithm>
+#include <atomic>
+
+#include "backends/cpu/isa.h"
+#include "backends/cpu/thread_pool.h"
+#include "core/view.h"
+
+namespace infernum {
+
+template <>
+struct Queue<Cpu> {
+  ThreadPool pool;
+  Isa isa;
+
+  explicit Queue(int threads = available_threads(), Isa level = best_isa()) : pool(threads), isa(level) {}
+
+  /// Calls f(begin, end) on disjoint ranges that cover 0..n, at most `grain` long, taken by threads as they become free.
+  template <class F>
+  void parallel_for(int64_t n, int64_t grain, const F& f) {
+    if (n <= grain || pool.size() == 1) {
+      if (n > 0) f(int64_t{0}, n);
+      return;
+    }
+    std::atomic<int64_t> next{0};
+    pool.run([&](int) {
+      for (int64_t begin; (begin = next.fetch_add(grain, std::memory_order_relaxed)) < n;) f(begin, std::min(n, begin + grain));
+    });
+  }
+};
+
+}  // namespace infernum
