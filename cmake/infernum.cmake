@@ -21,7 +21,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(INFERNUM_X86 TRUE)
 endif()
 set(INFERNUM_AVX2_FLAGS -mavx2 -mfma -mf16c)
-set(INFERNUM_AVX512_FLAGS -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16)
+# g++ 12 mistakes the undefined operands inside its own AVX-512 intrinsics for ours.
+set(INFERNUM_AVX512_FLAGS -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 -Wno-maybe-uninitialized)
 
 function(infernum_library name)
   cmake_parse_arguments(ARG "" "" "LIBS" ${ARGN})
