@@ -1,4 +1,5 @@
-// FlushDenormals: while one lives, this thread computes with subnormal floats as zero; they cost x86 cores up to 20 times the time of others.
+// FlushDenormals: while one lives, this thread computes with subnormal floats as zero; they cost x86 cores up to 20 times the time of
+// others.
 #pragma once
 #if defined(__x86_64__)
 #include <xmmintrin.h>

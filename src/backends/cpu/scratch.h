@@ -16,7 +16,7 @@ class Scratch {
     if (bytes > bytes_) {
       bytes_ = 0;
       buffer_.reset();
-      buffer_.reset(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{alignment})));
+      buffer_.reset(static_cast<std::byte*>(::operator new (bytes, std::align_val_t{alignment})));
       bytes_ = bytes;
     }
     return buffer_.get();
@@ -24,7 +24,7 @@ class Scratch {
 
  private:
   struct Free {
-    void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{alignment}); }
+    void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{alignment}); }
   };
   std::unique_ptr<std::byte, Free> buffer_;
   std::size_t bytes_ = 0;

@@ -26,7 +26,8 @@ void try_experts(Isa isa, DType type, DType x_type, bool packed, int64_t tokens,
     weights.dtype = *packed_type(type);
     const int64_t bytes = packed_bytes(weights.dtype, n, k);
     repacked.resize(static_cast<size_t>(experts * bytes));
-    for (int64_t e = 0; e < experts; e++) pack_rows(queue, type, w.bytes.data() + bytes_of(type, e * n * k), n, k, repacked.data() + e * bytes);
+    for (int64_t e = 0; e < experts; e++)
+      pack_rows(queue, type, w.bytes.data() + bytes_of(type, e * n * k), n, k, repacked.data() + e * bytes);
     weights.data = repacked.data();
   }
   kernel(ExpertMatMul{}, queue, y.view(), x.view(), weights, {ids.data(), {tokens, slots}, slots, 2, DType::I32});
@@ -37,7 +38,8 @@ void try_experts(Isa isa, DType type, DType x_type, bool packed, int64_t tokens,
       const int64_t x_row = row_per_pair ? p : p / slots, w_row = ids[static_cast<size_t>(p)] * n + j;
       const Reference r = reference_dot(seen.data() + x_row * k, w.values.data() + w_row * k, k);
       const double got = static_cast<double>(to_float(x_type, y.bytes.data(), p * n + j));
-      ASSERT_LE(std::fabs(got - r.value), 1e-5 * r.magnitude + storage_error(x_type) * std::fabs(r.value)) << describe(type) << " pair " << p << " row " << j;
+      ASSERT_LE(std::fabs(got - r.value), 1e-5 * r.magnitude + storage_error(x_type) * std::fabs(r.value))
+          << describe(type) << " pair " << p << " row " << j;
     }
 }
 
@@ -57,7 +59,9 @@ TEST(ExpertMatMul, RefusesAnExpertThatIsNotThere) {
   TestMatrix w = random_floats(DType::F32, 6, 8, 1), x = random_floats(DType::F32, 1, 8, 1), y = poisoned(DType::F32, 1, 3);
   for (int32_t id : {-1, 2}) {
     int32_t ids[] = {id};
-    EXPECT_THROW(kernel(ExpertMatMul{}, queue, y.view(), x.view(), {w.bytes.data(), {2, 3, 8}, 8, 3, DType::F32}, {ids, {1, 1}, 1, 2, DType::I32}), Error);
+    EXPECT_THROW(
+        kernel(ExpertMatMul{}, queue, y.view(), x.view(), {w.bytes.data(), {2, 3, 8}, 8, 3, DType::F32}, {ids, {1, 1}, 1, 2, DType::I32}),
+        Error);
   }
 }
 

@@ -52,11 +52,10 @@ void dense(const DenseCall& call) {
   }
 }
 
-void quantize_row(const float* x, QuantizedRows out, int64_t row) {
+/// Divisions, not products with a rounded reciprocal: q and scale are the same at every level.
+void quantize_row(const float* x, const QuantizedRows& out, int64_t row, StripForm form) {
   const int64_t blocks = out.k / activation_block;
   int8_t* q = out.q + row * out.k;
-  float* scale = out.scale + row * blocks;
-  int32_t* sums = out.sum + row * blocks;
   for (int64_t b = 0; b < blocks; b++, x += activation_block, q += activation_block) {
     float largest = 0;
     bool finite = true;
@@ -66,17 +65,22 @@ void quantize_row(const float* x, QuantizedRows out, int64_t row) {
     }
     // Below 2e-36 the scale would be subnormal and its inverse infinite.
     const float inverse = finite && largest >= 2e-36f ? 127 / largest : 0;
-    int32_t sum = 0;
+    const float scale = !finite ? std::numeric_limits<float>::quiet_NaN() : inverse != 0 ? largest / 127 : 0;
+    int32_t sums[2] = {};
     for (int64_t i = 0; i < activation_block; i++) {
       q[i] = inverse != 0 ? static_cast<int8_t>(std::lrintf(x[i] * inverse)) : int8_t{0};
-      sum += q[i];
+      sums[i / 16] += q[i];
     }
-    scale[b] = !finite ? std::numeric_limits<float>::quiet_NaN() : inverse != 0 ? largest / 127 : 0;
-    sums[b] = sum;
+    const int64_t at = row * blocks + b;
+    out.scale[at] = scale;
+    out.sum[at] = scale * static_cast<float>(sums[0] + sums[1]);
+    if (form.fine)
+      for (int p : {0, 1}) out.bias[2 * at + p] = -form.zero * sums[p];
+    else
+      out.bias[at] = -form.zero * (sums[0] + sums[1]);
   }
 }
 
-/// (1 / 127) * largest and 127 / largest must agree with the other levels to the last bit in q: all divide.
 void widen_halves(const std::byte* from, float* to) {
   for (int r = 0; r < group_rows; r++) to[r] = static_cast<float>(load<F16>(from + 2 * r));
 }
@@ -165,27 +169,22 @@ void dot_lanes(const uint8_t* q, const int8_t* x, int steps, int32_t* sum) {
 }
 
 void strip_row(const StripCall& call, const Strip& strip, int64_t x_row, float* c) {
-  const int64_t x_blocks = call.x.k / activation_block;
-  const int8_t* x = call.x.q + x_row * call.x.k + call.block0 * activation_block;
-  const float* x_scale = call.x.scale + x_row * x_blocks + call.block0;
-  const int32_t* x_sum = call.x.sum + x_row * x_blocks + call.block0;
+  const int64_t block = x_row * (call.x.k / activation_block) + call.block0;
   const int parts = call.form.fine ? 2 : 1, steps = 8 / parts;
+  const int8_t* x = call.x.q + block * activation_block;
+  const int32_t* bias = call.x.bias + block * parts;
   float acc[group_rows] = {};
-  for (int64_t b = 0; b < call.blocks; b++)
+  for (int64_t b = 0; b < call.blocks; b++) {
+    const float x_scale = call.x.scale[block + b], x_sum = call.x.sum[block + b];
     for (int p = 0; p < parts; p++) {
       int32_t sum[group_rows] = {};
-      const int8_t* xs = x + b * activation_block + 4 * steps * p;
-      dot_lanes(strip.q + 512 * b + 64 * steps * p, xs, steps, sum);
-      int32_t part_sum = x_sum[b];
-      if (parts == 2) {
-        part_sum = 0;
-        for (int i = 0; i < 16; i++) part_sum += xs[i];
-      }
+      dot_lanes(strip.q + 512 * b + 64 * steps * p, x + b * activation_block + 4 * steps * p, steps, sum);
       const float* scale = strip.scale + (b * parts + p) * group_rows;
-      for (int r = 0; r < group_rows; r++) acc[r] += static_cast<float>(sum[r] - call.form.zero * part_sum) * (scale[r] * x_scale[b]);
-      if (call.form.has_min)
-        for (int r = 0; r < group_rows; r++) acc[r] -= strip.min[b * group_rows + r] * (x_scale[b] * static_cast<float>(part_sum));
+      for (int r = 0; r < group_rows; r++) acc[r] += static_cast<float>(sum[r] + bias[b * parts + p]) * (scale[r] * x_scale);
     }
+    if (call.form.has_min)
+      for (int r = 0; r < group_rows; r++) acc[r] -= strip.min[b * group_rows + r] * x_sum;
+  }
   for (int r = 0; r < group_rows; r++) c[r] = call.accumulate ? c[r] + acc[r] : acc[r];
 }
 
@@ -199,6 +198,12 @@ void strip(const StripCall& call) {
 
 const GemmKernels gemm_portable{dense<float>, dense<F16>, dense<BF16>, nullptr, quantize_row, unpack, strip, nullptr, 0};
 
-const GemmKernels& gemm_kernels(Isa) { return gemm_portable; }
+const GemmKernels& gemm_kernels([[maybe_unused]] Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::Avx512) return gemm_avx512;
+  if (isa == Isa::Avx2) return gemm_portable;
+#endif
+  return gemm_portable;
+}
 
 }  // namespace infernum

@@ -23,12 +23,13 @@ struct DenseCall {
   bool accumulate;
 };
 
-/// Activations as int8: x[k] = scale[k / 32] * q[k]; sum[b] is the sum of q over block b. Rows of k values and k / 32 blocks.
+/// Activations as int8: x[k] = scale[k / 32] * q[k], with sums over blocks in the form that the weights ask for (StripForm).
 /// A block with an infinity or NaN has scale NaN and q zero.
 struct QuantizedRows {
-  int8_t* q;
-  float* scale;
-  int32_t* sum;
+  int8_t* q;      ///< (rows, k)
+  float* scale;   ///< (rows, k / 32)
+  float* sum;     ///< (rows, k / 32): scale * sum of q, where weights have a min
+  int32_t* bias;  ///< (rows, k / 32, or k / 16 for fine scales): -zero * sum of q, where weights have a zero point
   int64_t k;
 };
 
@@ -36,6 +37,7 @@ constexpr int64_t activation_block = 32;
 constexpr int64_t group_rows = 16;
 
 /// 16 weight rows as bytes, over the part of k that a caller chose: w = scale * (q - zero), or scale * q - min.
+/// All three start at multiples of 64 bytes.
 struct Strip {
   uint8_t* q;    ///< (k / 4, 16, 4)
   float* scale;  ///< (k / 32, 16), or (k / 16, 16) for Q6_K
@@ -94,18 +96,21 @@ struct GemvCall {
 };
 
 struct GemmKernels {
-  void (*dense_f32)(const DenseCall&);   ///< x F32, w F32
-  void (*dense_f16)(const DenseCall&);   ///< x F32, w F16
-  void (*dense_bf16)(const DenseCall&);  ///< x F32, w BF16
+  void (*dense_f32)(const DenseCall&);        ///< x F32, w F32
+  void (*dense_f16)(const DenseCall&);        ///< x F32, w F16
+  void (*dense_bf16)(const DenseCall&);       ///< x F32, w BF16
   void (*dense_bf16_bf16)(const DenseCall&);  ///< both BF16; null: widen x and use dense_bf16
-  void (*quantize)(const float* x, QuantizedRows out, int64_t row);
+  void (*quantize)(const float* x, const QuantizedRows& out, int64_t row, StripForm form);
   void (*unpack)(const UnpackCall&);
   void (*strip)(const StripCall&);
   void (*gemv)(const GemvCall&);  ///< null: unpack and strip
   int64_t gemv_tokens;            ///< gemv takes up to so many
 };
 
-extern const GemmKernels gemm_portable, gemm_avx2, gemm_avx512;
+extern const GemmKernels gemm_portable;
+#if defined(__x86_64__)
+extern const GemmKernels gemm_avx2, gemm_avx512;
+#endif
 const GemmKernels& gemm_kernels(Isa isa);
 
 }  // namespace infernum

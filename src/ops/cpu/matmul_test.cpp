@@ -5,12 +5,15 @@
 namespace infernum {
 namespace {
 
-constexpr DType block_types[] = {DType::Q4_0, DType::Q4_1, DType::Q5_0,   DType::Q5_1,   DType::Q8_0,  DType::Q2_K,  DType::Q3_K,  DType::Q4_K,
-                                 DType::Q5_K, DType::Q6_K, DType::IQ4_NL, DType::IQ4_XS, DType::IQ3_S, DType::MXFP4, DType::TQ1_0, DType::TQ2_0};
+constexpr DType block_types[] = {DType::Q4_0,  DType::Q4_1,  DType::Q5_0,  DType::Q5_1, DType::Q8_0,   DType::Q2_K,
+                                 DType::Q3_K,  DType::Q4_K,  DType::Q5_K,  DType::Q6_K, DType::IQ4_NL, DType::IQ4_XS,
+                                 DType::IQ3_S, DType::MXFP4, DType::TQ1_0, DType::TQ2_0};
 
 void multiply(Queue<Cpu>& queue, View<Cpu> y, View<Cpu> x, View<Cpu> w) {
-  if (is_float(w.dtype)) kernel(MatMul{}, queue, y, x, w);
-  else kernel(BlockMatMul{}, queue, y, x, w);
+  if (is_float(w.dtype))
+    kernel(MatMul{}, queue, y, x, w);
+  else
+    kernel(BlockMatMul{}, queue, y, x, w);
 }
 
 /// |y - reference| <= 1e-5 of the magnitudes summed, the reference taking x as the kernel may: exactly, or in int8 blocks.
@@ -62,8 +65,10 @@ TEST_P(MatMulLevels, DenseWeights) {
     for (DType w : {DType::F32, DType::F16, DType::BF16})
       for (int threads : {1, 2, 3}) {
         Queue<Cpu> queue(threads, GetParam());
-        if (x == DType::F32 && threads == 2) try_sizes(queue, x, w, {1, 2, 3, 5, 17, 64}, {1, 15, 16, 33, 100}, {1, 17, 64, 333});
-        else try_sizes(queue, x, w, {1, 4, 19}, {7, 50}, {31, 96});
+        if (x == DType::F32 && threads == 2)
+          try_sizes(queue, x, w, {1, 2, 3, 5, 17, 64}, {1, 15, 16, 33, 100}, {1, 17, 64, 333});
+        else
+          try_sizes(queue, x, w, {1, 4, 19}, {7, 50}, {31, 96});
       }
 }
 
@@ -151,7 +156,8 @@ TEST_P(MatMulLevels, HugeAndTinyActivations) {
     for (float factor : {1e30f, 1e-30f})
       for (int64_t m : {1, 6}) {
         TestMatrix w = random_matrix(type, 33, 512, 10), x = random_floats(DType::F32, m, 512, 11), y = poisoned(DType::F32, m, 33);
-        for (int64_t i = 0; i < m * 512; i += 3) from_float(DType::F32, factor * to_float(DType::F32, x.bytes.data(), i), x.bytes.data(), i);
+        for (int64_t i = 0; i < m * 512; i += 3)
+          from_float(DType::F32, factor * to_float(DType::F32, x.bytes.data(), i), x.bytes.data(), i);
         x.decode();
         multiply(queue, y.view(), x.view(), w.view());
         expect_product(y, x, w, packed_type(type).has_value());

@@ -29,9 +29,12 @@ inline float to_float(DType t, const std::byte* p, int64_t i) {
 }
 
 inline void from_float(DType t, float f, std::byte* p, int64_t i) {
-  if (t == DType::F16) reinterpret_cast<F16*>(p)[i] = F16(f);
-  else if (t == DType::BF16) reinterpret_cast<BF16*>(p)[i] = BF16(f);
-  else reinterpret_cast<float*>(p)[i] = f;
+  if (t == DType::F16)
+    reinterpret_cast<F16*>(p)[i] = F16(f);
+  else if (t == DType::BF16)
+    reinterpret_cast<BF16*>(p)[i] = BF16(f);
+  else
+    reinterpret_cast<float*>(p)[i] = f;
 }
 
 /// A matrix and what its elements mean.
@@ -65,7 +68,10 @@ inline TestMatrix random_blocks(DType type, int64_t rows, int64_t cols, unsigned
   for (auto& b : m.bytes) b = static_cast<std::byte>(rng());
   std::vector<size_t> scales{0};  // byte offsets of the f16 fields
   switch (type) {
-    case DType::Q4_1: case DType::Q5_1: case DType::Q4_K: case DType::Q5_K: scales = {0, 2}; break;
+    case DType::Q4_1:
+    case DType::Q5_1:
+    case DType::Q4_K:
+    case DType::Q5_K: scales = {0, 2}; break;
     case DType::Q2_K: scales = {80, 82}; break;
     case DType::Q3_K: scales = {108}; break;
     case DType::Q6_K: scales = {208}; break;
@@ -74,7 +80,8 @@ inline TestMatrix random_blocks(DType type, int64_t rows, int64_t cols, unsigned
     default: break;
   }
   for (size_t at = 0; at < m.bytes.size(); at += static_cast<size_t>(info(type).bytes)) {
-    if (type == DType::MXFP4) m.bytes[at] = static_cast<std::byte>(120 + rng() % 12);
+    if (type == DType::MXFP4)
+      m.bytes[at] = static_cast<std::byte>(120 + rng() % 12);
     else
       for (size_t s : scales) {
         const F16 d(0.001f * static_cast<float>(1 + rng() % 100) * (rng() % 4 ? 1 : -1));

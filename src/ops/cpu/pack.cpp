@@ -54,7 +54,7 @@ void pack_simple(const Rows& rows, int64_t blocks, int lanes, uint32_t flip, std
 void unpack_k4(const std::byte* from, std::byte* scale, std::byte* min) {
   uint32_t s[3];
   std::memcpy(s, from, 12);
-  const uint32_t parts[4] = {s[0] & 0x3f3f3f3f, (s[2] & 0x0f0f0f0f) | (s[0] >> 6 & 0x03030303) << 4,       // scales 0-3, 4-7
+  const uint32_t parts[4] = {s[0] & 0x3f3f3f3f, (s[2] & 0x0f0f0f0f) | (s[0] >> 6 & 0x03030303) << 4,        // scales 0-3, 4-7
                              s[1] & 0x3f3f3f3f, (s[2] >> 4 & 0x0f0f0f0f) | (s[1] >> 6 & 0x03030303) << 4};  // mins
   for (int b = 0; b < 8; b++) {
     scale[packed_rows * b] = static_cast<std::byte>(parts[b / 4] >> 8 * (b % 4));

@@ -1,7 +1,7 @@
 // Packed weights: GGUF blocks of 16 rows interleaved so that one 64-byte vector holds 4 consecutive values of each row.
 //
-// A row group (16 rows, the last one filled up with zero rows) is a run of tiles along k; `v[j]` is a 64-byte vector whose 4-byte lane r comes
-// from row r; all numbers in bytes:
+// A row group (16 rows, the last one filled up with zero rows) is a run of tiles along k; `v[j]` is a 64-byte vector whose 4-byte lane r
+// comes from row r; all numbers in bytes:
 //   Q4_0_R16  pairs of blocks: f16 d[2][16], then per block v[4]: the block's 16 bytes of nibbles, 4 at a time       (tile 2 x 288)
 //   Q8_0_R16  pairs of blocks: f16 d[2][16], then per block v[8]: 32 values, stored unsigned as q + 128              (tile 2 x 544)
 //             (an odd last block stands alone: f16 d[16], then its vectors)

@@ -17,16 +17,18 @@ TEST(Pack, KeepsEveryWeight) {
           const DType packed = *packed_type(type);
           const StripForm form = strip_form(packed);
           const auto bytes = pack(queue, w, packed);
-          std::vector<uint8_t> q(static_cast<size_t>(16 * k));
-          std::vector<float> scale(static_cast<size_t>(k)), min(static_cast<size_t>(k));
+          Carver carver(queue.scratch.get(static_cast<size_t>(24 * k)));
+          const Strip strip{carver.take<uint8_t>(16 * k), carver.take<float>(k), carver.take<float>(k)};
           for (int64_t j = 0; j < n; j++) {
-            gemm_kernels(isa).unpack({packed, bytes.data() + j / 16 * packed_bytes(packed, 16, k), k, 0, k, {q.data(), scale.data(), min.data()}});
+            gemm_kernels(isa).unpack({packed, bytes.data() + j / 16 * packed_bytes(packed, 16, k), k, 0, k, strip});
             for (int64_t i = 0; i < k; i++) {
               const auto r = static_cast<size_t>(j % 16), s = static_cast<size_t>(i / (form.fine ? 16 : 32)) * 16 + r;
-              const int code = q[static_cast<size_t>(i / 4) * 64 + 4 * r + static_cast<size_t>(i % 4)];
-              const double got = static_cast<double>(scale[s]) * (code - form.zero) - (form.has_min ? static_cast<double>(min[s]) : 0);
+              const int code = strip.q[static_cast<size_t>(i / 4) * 64 + 4 * r + static_cast<size_t>(i % 4)];
+              const double got =
+                  static_cast<double>(strip.scale[s]) * (code - form.zero) - (form.has_min ? static_cast<double>(strip.min[s]) : 0);
               const double want = w.values[static_cast<size_t>(j * k + i)];
-              ASSERT_NEAR(got, want, 1e-6 * (std::fabs(want) + std::fabs(static_cast<double>(scale[s]) * code))) << describe(type) << " row " << j << " at " << i;
+              ASSERT_NEAR(got, want, 1e-6 * (std::fabs(want) + std::fabs(static_cast<double>(strip.scale[s]) * code)))
+                  << describe(type) << " row " << j << " at " << i;
             }
           }
         }

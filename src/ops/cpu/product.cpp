@@ -24,7 +24,8 @@ std::optional<DType> int8_form(DType weights) { return is_packed(weights) ? weig
 
 void widen(DType type, const std::byte* from, float* to, int64_t n) {
   for (int64_t i = 0; i < n; i++)
-    to[i] = type == DType::BF16 ? static_cast<float>(reinterpret_cast<const BF16*>(from)[i]) : static_cast<float>(reinterpret_cast<const F16*>(from)[i]);
+    to[i] = type == DType::BF16 ? static_cast<float>(reinterpret_cast<const BF16*>(from)[i])
+                                : static_cast<float>(reinterpret_cast<const F16*>(from)[i]);
 }
 
 void narrow(DType type, const float* from, char* to, int64_t n) {
@@ -35,10 +36,10 @@ void narrow(DType type, const float* from, char* to, int64_t n) {
 
 /// What one thread needs to work on a strip.
 struct Workspace {
-  float* c;         // (token_block, strip rows)
-  float* dense;     // (strip rows, k chunk): block types dequantised
-  std::byte* raw;   // row groups packed on the fly
-  uint8_t* q;       // two Strips
+  float* c;        // (token_block, strip rows)
+  float* dense;    // (strip rows, k chunk): block types dequantised
+  std::byte* raw;  // row groups packed on the fly
+  uint8_t* q;      // two Strips
   float* scale;
   float* min;
 };
@@ -100,7 +101,8 @@ class Products {
   void lay_out(Carver carver, bool count_only) {
     const int64_t rows = x_.rows();
     if (int8_) {
-      xq_ = {carver.take<int8_t>(rows * k_), carver.take<float>(rows * k_ / activation_block), carver.take<int32_t>(rows * k_ / activation_block), k_};
+      const int64_t blocks = rows * k_ / activation_block;
+      xq_ = {carver.take<int8_t>(rows * k_), carver.take<float>(blocks), carver.take<float>(blocks), carver.take<int32_t>(2 * blocks), k_};
     } else if (x_.dtype != DType::F32 && !direct_bf16()) {
       wide_ = carver.take<float>(rows * k_);
     }
@@ -126,16 +128,18 @@ class Products {
         if (!int8_) {
           widen(x_.dtype, from, wide_ + r * k_, k_);
         } else if (x_.dtype == DType::F32) {
-          kernels_.quantize(reinterpret_cast<const float*>(from), xq_, r);
+          kernels_.quantize(reinterpret_cast<const float*>(from), xq_, r, strip_form(*int8_));
         } else {
           float* row = rows.data() + thread * k_;
           widen(x_.dtype, from, row, k_);
-          kernels_.quantize(row, xq_, r);
+          kernels_.quantize(row, xq_, r, strip_form(*int8_));
         }
       }
     };
-    if (x_.rows() > 1) queue_.pool.run(convert);
-    else convert(0);
+    if (x_.rows() > 1)
+      queue_.pool.run(convert);
+    else
+      convert(0);
   }
 
   /// Rows row .. row + rows of one product's matrix, for all its tokens.
@@ -148,8 +152,10 @@ class Products {
       float* c = in_place ? y_.as<float>() + row : space.c;
       const int64_t c_stride = in_place ? y_.stride : width;
       const int32_t* c_rows = in_place ? y_rows : identity_;
-      if (int8_) multiply_int8(product, product.x_rows + t, m, row, rows, c, c_stride, c_rows, space);
-      else multiply_float(product, product.x_rows + t, m, row, rows, c, c_stride, c_rows, space);
+      if (int8_)
+        multiply_int8(product, product.x_rows + t, m, row, rows, c, c_stride, c_rows, space);
+      else
+        multiply_float(product, product.x_rows + t, m, row, rows, c, c_stride, c_rows, space);
       if (in_place) continue;
       for (int64_t i = 0; i < m; i++) narrow(y_.dtype, space.c + i * width, y_.row_bytes(y_rows[i]) + bytes_of(y_.dtype, row), rows);
     }
@@ -160,8 +166,10 @@ class Products {
     const int64_t row_bytes = bytes_of(weights_, k_), x_element = direct_bf16() ? 2 : 4;
     const auto* x = wide_ ? reinterpret_cast<const std::byte*>(wide_) : x_.as<const std::byte>();
     const int64_t x_stride = x_element * (wide_ ? k_ : x_.stride);
-    auto* product_of = direct_bf16() ? kernels_.dense_bf16_bf16
-                       : weights_ == DType::BF16 ? kernels_.dense_bf16 : weights_ == DType::F16 ? kernels_.dense_f16 : kernels_.dense_f32;
+    auto* product_of = direct_bf16()             ? kernels_.dense_bf16_bf16
+                       : weights_ == DType::BF16 ? kernels_.dense_bf16
+                       : weights_ == DType::F16  ? kernels_.dense_f16
+                                                 : kernels_.dense_f32;
     for (int64_t k0 = 0; k0 == 0 || k0 < k_; k0 += k_chunk_) {
       const int64_t k = std::min(k_chunk_, k_ - k0);
       const std::byte* w = product.w + row * row_bytes + bytes_of(weights_, k0);
@@ -183,17 +191,19 @@ class Products {
     if (!is_packed(weights_)) {
       const int64_t row_bytes = bytes_of(weights_, k_);
       for (int64_t g = 0; g < groups; g++)
-        pack_group(weights_, product.w + (row + g * group_rows) * row_bytes, row_bytes, rows - g * group_rows, k_, space.raw + g * group_bytes);
+        pack_group(weights_, product.w + (row + g * group_rows) * row_bytes, row_bytes, rows - g * group_rows, k_,
+                   space.raw + g * group_bytes);
       packed = space.raw;
     }
     if (kernels_.gemv && m <= kernels_.gemv_tokens)
       return kernels_.gemv({*int8_, packed, group_bytes, groups, xq_, x_rows, c, c_stride, c_rows, m});
     for (int64_t k0 = 0; k0 < k_; k0 += k_chunk_) {
       const int64_t k = std::min(k_chunk_, k_ - k0);
-      const Strip strips[2] = {{space.q, space.scale, space.min}, {space.q + group_rows * k_chunk_, space.scale + k_chunk_, space.min + k_chunk_}};
+      const Strip strips[2] = {{space.q, space.scale, space.min},
+                               {space.q + group_rows * k_chunk_, space.scale + k_chunk_, space.min + k_chunk_}};
       for (int64_t g = 0; g < groups; g++) kernels_.unpack({*int8_, packed + g * group_bytes, k_, k0, k0 + k, strips[g]});
-      kernels_.strip({xq_, x_rows, k0 / activation_block, k / activation_block, strips, static_cast<int>(groups), strip_form(*int8_), c, c_stride,
-                      c_rows, m, k0 > 0});
+      kernels_.strip({xq_, x_rows, k0 / activation_block, k / activation_block, strips, static_cast<int>(groups), strip_form(*int8_), c,
+                      c_stride, c_rows, m, k0 > 0});
     }
     if (k_ == 0)
       for (int64_t t = 0; t < m; t++) std::fill_n(c + c_rows[t] * c_stride, groups * group_rows, 0.f);
