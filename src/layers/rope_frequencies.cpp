@@ -96,7 +96,7 @@ RopeFrequencies rope_frequencies(const RopeConfig& c, int64_t context) {
     check(c.rope_type == "default", "rope: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope", c.rope_type);
   }
   if (!c.inv_freq_divisors.empty()) w = divided(std::move(w), c.inv_freq_divisors, "rope_freqs");
-  return {{w.begin(), w.end()}, static_cast<float>(scale)};
+  return {std::move(w), static_cast<float>(scale)};
 }
 
 }  // namespace infernum

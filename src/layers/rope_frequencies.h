@@ -25,7 +25,7 @@ struct RopeConfig {
 };
 
 struct RopeFrequencies {
-  std::vector<float> inv_freq;  ///< rotary_dim / 2
+  std::vector<double> exact;  ///< rotary_dim / 2 inverse frequencies; the tables are made from these, rounded to f32
   float scale = 1;              ///< multiplies cosine and sine
 };
 

@@ -16,7 +16,7 @@ class RotaryEmbedding {
  private:
   RotaryEmbedding(Device<B>& device, const RopeFrequencies& f) : inv_freq_(place_f32(device, stored(f))), scale_(f.scale) {}
   static StoredTensor stored(const RopeFrequencies& f) {
-    auto copy = std::make_shared<std::vector<float>>(f.inv_freq);
+    auto copy = std::make_shared<std::vector<float>>(f.exact.begin(), f.exact.end());
     const auto n = static_cast<int64_t>(copy->size());
     return {"inv_freq", DType::F32, {n}, reinterpret_cast<const std::byte*>(copy->data()), n * 4, copy, nullptr};
   }

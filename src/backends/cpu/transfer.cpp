@@ -7,11 +7,11 @@
 namespace infernum {
 
 std::vector<float> to_host(Queue<Cpu>&, const View<Cpu>& view) {
-  std::vector<float> values;
-  values.reserve(static_cast<size_t>(view.elements()));
+  std::vector<float> values(static_cast<size_t>(view.elements()));
+  float* out = values.data();
   const auto copy = [&]<class T>(Type<T>) {
-    for (int64_t r = 0; r < view.rows(); r++)
-      for (int64_t c = 0; c < view.cols(); c++) values.push_back(static_cast<float>(view.row<const T>(r)[c]));
+    for (int64_t r = 0; r < view.rows(); r++, out += view.cols())
+      for (int64_t c = 0; c < view.cols(); c++) out[c] = static_cast<float>(view.row<const T>(r)[c]);
   };
   if (view.dtype == DType::I32) copy(Type<int32_t>{});
   else dispatch_float(view.dtype, copy);

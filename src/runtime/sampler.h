@@ -1,0 +1,44 @@
+// Sampling of the next token from logits. A token depends only on its logits, its sequence's tokens, and (seed, position): never on its batch.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+namespace infernum {
+
+/// Applied in this order: logit_bias, penalties, temperature, top_k, typical_p, top_p, min_p.
+struct SamplingParams {
+  float temperature = 1;         ///< 0: the most probable token
+  int top_k = 0;                 ///< keep the k most probable; 0: all
+  float top_p = 1;               ///< keep the fewest tokens whose probabilities reach this sum (Holtzman et al. 2020)
+  float min_p = 0;               ///< keep tokens at least this fraction as probable as the best (Nguyen et al. 2024)
+  float typical_p = 1;           ///< keep the tokens closest to the expected surprise until their sum reaches this (Meister et al. 2023)
+  float repetition_penalty = 1;  ///< divides positive and multiplies negative logits of tokens in prompt or output (Keskar et al. 2019)
+  float frequency_penalty = 0;   ///< subtracted once per occurrence in the output
+  float presence_penalty = 0;    ///< subtracted if the token occurs in the output
+  std::unordered_map<int32_t, float> logit_bias;
+  uint64_t seed = 0;
+};
+
+/// Throws, naming the parameter, its range and the value, if one is out of range.
+void check_sampling(const SamplingParams& params, int64_t vocab_size);
+
+struct TokenLogprob {
+  int32_t id;
+  float logprob;  ///< natural logarithm of the probability under the model's own distribution, before any parameter is applied
+};
+
+/// The token for `position` (its place in the sequence, prompt included). `logits` is changed. Ids from `usable` on (padding rows of the
+/// vocabulary) are never chosen. Throws if no token has a finite logit.
+int32_t sample(std::span<float> logits, const SamplingParams& params, std::span<const int32_t> prompt, std::span<const int32_t> output, int64_t position,
+               int64_t usable);
+
+/// log softmax of `logits` at `id`, and of the `top` most probable tokens in falling order.
+TokenLogprob logprob_of(std::span<const float> logits, int32_t id);
+std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int top);
+
+/// A number in [0, 1) from (seed, position) alone (SplitMix64 finaliser, Steele et al. 2014).
+double uniform(uint64_t seed, int64_t position);
+
+}  // namespace infernum

@@ -1,0 +1,53 @@
+// SequenceCache: the cache blocks of one sequence in every group. Blocks that a window has passed go back to their pool.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "models/model.h"
+#include "runtime/block_pool.h"
+
+namespace infernum {
+
+/// The pools of a model's cache groups. Shared by all its sequences; used by one thread.
+class CachePools {
+ public:
+  /// Reserves `tokens` tokens of every group (windowed groups get what their sequences can hold at most) and allocates the model's cache.
+  CachePools(Model& model, int64_t tokens, int64_t max_sequences);
+  const ModelInfo& info() const { return *info_; }
+  BlockPool& group(int g) { return pools_[static_cast<size_t>(g)]; }
+  int groups() const { return static_cast<int>(pools_.size()); }
+  int64_t bytes() const;
+
+ private:
+  const ModelInfo* info_;
+  std::vector<BlockPool> pools_;
+};
+
+/// Owns references to blocks and gives them back when it goes. Move-only.
+class SequenceCache {
+ public:
+  explicit SequenceCache(CachePools& pools) : pools_(&pools), tables_(static_cast<size_t>(pools.groups())) {}
+  ~SequenceCache() { clear(); }
+  SequenceCache(SequenceCache&& other) noexcept : pools_(other.pools_), tables_(std::move(other.tables_)) { other.tables_.clear(); }
+  SequenceCache& operator=(SequenceCache&&) = delete;
+
+  /// Makes room for positions 0 .. tokens - 1; false, changing nothing, when a pool has too few blocks.
+  bool reserve(int64_t tokens);
+  /// Gives back every block whose positions no query at `next_position` or later can see.
+  void release_passed(int64_t next_position);
+  void clear();
+
+  /// Block numbers by position / block_tokens; freed entries are 0 and never read.
+  const std::vector<int32_t>& table(int group) const { return tables_[static_cast<size_t>(group)].blocks; }
+  int64_t blocks_held() const;
+
+ private:
+  struct Table {
+    std::vector<int32_t> blocks;
+    size_t passed = 0;  ///< leading entries already given back
+  };
+  CachePools* pools_;
+  std::vector<Table> tables_;
+};
+
+}  // namespace infernum

@@ -1,0 +1,179 @@
+// Every family against the reference implementation: logits, hidden states and greedy tokens, from both spellings of config.json,
+// and controls with broken mathematics that must fail.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "core/half.h"
+#include "models/config.h"
+#include "support/golden.h"
+#include "support/run_model.h"
+
+namespace infernum {
+namespace {
+
+using test::Golden;
+using test::relative_error;
+
+constexpr double tolerance = 1e-4;
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+struct Variant {
+  std::string folder, config_file;
+};
+
+std::ostream& operator<<(std::ostream& out, const Variant& v) { return out << v.folder << "/" << v.config_file; }
+
+/// The golden models were cast to bfloat16 and back as a whole, rotary frequencies included, while the reference implementation and this
+/// engine keep those in f32. This states the rounding of the goldens in the config, as divisors of the exact frequencies.
+std::string with_golden_frequencies(const std::string& config_json) {
+  auto json = nlohmann::json::parse(config_json);
+  const ConfigReader reader(config_json);
+  const RopeConfig rope = read_rope(reader, reader.size("head_dim"), reader.size("max_position_embeddings"));
+  std::vector<double> divisors;
+  for (const double f : rope_frequencies(rope, rope.max_position_embeddings).exact) divisors.push_back(f / static_cast<double>(static_cast<float>(BF16(static_cast<float>(f)))));
+  auto& parameters = json.contains("rope_parameters") ? json["rope_parameters"] : json["rope_scaling"];
+  if (parameters.is_null()) parameters = {{"rope_type", "default"}};
+  parameters["inv_freq_divisors"] = divisors;
+  return json.dump();
+}
+
+std::unique_ptr<Model> load(const std::string& folder, const std::string& config_json, ModelOptions options = {}) {
+  Checkpoint checkpoint = open_checkpoint(test::data("models/" + folder));
+  checkpoint.config_json = config_json;
+  options.threads = options.threads ? options.threads : 2;
+  return load_model(checkpoint, options);
+}
+
+/// Error of the logits of `prompt` (the golden may hold only the last rows).
+double logits_error(Model& model, const Golden& golden, const std::string& prompt, int64_t chunk = INT64_MAX) {
+  const auto ids = golden.ids(prompt + ".ids");
+  const auto want = golden.floats(prompt + ".logits");
+  test::SingleSequence sequence(model, static_cast<int64_t>(ids.size()));
+  auto got = sequence.append(ids, chunk);
+  got.erase(got.begin(), got.end() - static_cast<std::ptrdiff_t>(want.size()));
+  return relative_error(got, want);
+}
+
+class Families : public testing::TestWithParam<Variant> {
+ protected:
+  std::string file() const { return read_file(test::data("models/" + GetParam().folder + "/" + GetParam().config_file)); }
+  std::string config() const { return with_golden_frequencies(file()); }
+  Golden golden{test::data("models/" + GetParam().folder + "/golden.safetensors")};
+
+  /// `dynamic` rope depends on the longest sequence, which for the reference is the prompt itself.
+  ModelOptions options_for(const std::string& prompt) const {
+    ModelOptions options;
+    if (GetParam().folder == "llama-dynamic") options.max_model_len = golden.shape(prompt + ".ids")[0];
+    return options;
+  }
+};
+
+TEST_P(Families, LogitsEqualTheReference) {
+  for (const std::string prompt : {"prompt0", "prompt1", "prompt2", "prompt3"}) {
+    // Past its trained length the reference derives `dynamic` frequencies anew, in f32.
+    const bool fresh = GetParam().folder == "llama-dynamic" && golden.shape(std::string(prompt) + ".ids")[0] > 64;
+    const auto model = load(GetParam().folder, fresh ? file() : config(), options_for(prompt));
+    EXPECT_LE(logits_error(*model, golden, prompt), tolerance) << prompt;
+  }
+}
+
+TEST_P(Families, LogitsDoNotDependOnTheChunks) {
+  const auto model = load(GetParam().folder, config(), options_for("prompt2"));
+  const auto ids = golden.ids("prompt2.ids");
+  const auto whole = test::SingleSequence(*model, 64).append(ids);
+  for (int64_t chunk : {1, 2, 7, 16, 33}) EXPECT_LE(relative_error(test::SingleSequence(*model, 64).append(ids, chunk), whole), 1e-5) << chunk;
+}
+
+TEST_P(Families, HiddenStatesEqualTheReferenceLayerByLayer) {
+  const auto model = load(GetParam().folder, config(), options_for("prompt1"));
+  std::map<std::string, std::vector<float>> hidden;
+  model->observe([&](std::string_view name, const std::vector<int64_t>&, const std::vector<float>& values) { hidden[std::string(name)] = values; });
+  test::SingleSequence(*model, 64).append(golden.ids("prompt1.ids"));
+  int compared = 0;
+  for (; golden.has("prompt1.hidden" + std::to_string(compared)); compared++) {
+    const std::string name = "hidden" + std::to_string(compared);
+    EXPECT_LE(relative_error(hidden[name], golden.floats("prompt1." + name)), tolerance) << name;
+  }
+  EXPECT_EQ(compared, model->info().num_hidden_layers + 1);
+}
+
+TEST_P(Families, GreedyTokensEqualTheReferenceWhereTheMarginAllows) {
+  if (GetParam().folder == "llama-dynamic") return;  // its reference re-derives old angles at every step (docs/numerics.md)
+  const auto model = load(GetParam().folder, config());
+  for (const std::string n : {"1", "2", "3"}) {
+    const auto prompt = golden.ids("prompt" + n + ".ids"), want = golden.ids("greedy" + n + ".ids");
+    const auto margin = golden.floats("greedy" + n + ".margin");
+    test::SingleSequence sequence(*model, static_cast<int64_t>(prompt.size() + want.size()));
+    auto logits = sequence.append(prompt);
+    size_t compared = 0;
+    for (size_t i = 0; i < want.size(); i++, compared++) {
+      const auto row = logits.end() - static_cast<std::ptrdiff_t>(model->info().vocab_size);
+      const auto best = static_cast<int32_t>(std::max_element(row, logits.end()) - row);
+      float scale = 0;
+      for (auto l = row; l != logits.end(); l++) scale = std::max(scale, std::abs(*l));
+      if (margin[i] < 2 * tolerance * static_cast<double>(scale)) break;
+      ASSERT_EQ(best, want[i]) << "greedy" << n << " token " << i;
+      logits = sequence.append({want[i]});
+    }
+    EXPECT_GT(compared, 0u);
+  }
+}
+
+TEST_P(Families, RanksGiveTheSameLogits) {
+  ModelOptions options = options_for("prompt2");
+  options.ranks = 2;
+  const auto model = load(GetParam().folder, config(), options);
+  EXPECT_LE(logits_error(*model, golden, "prompt2"), tolerance);
+}
+
+TEST_P(Families, FusedAndDecomposedFormsAgree) {
+  for (Fusion fusion : {Fusion::Off, Fusion::Check}) {
+    ModelOptions options = options_for("prompt2");
+    options.fusion = fusion;
+    EXPECT_LE(logits_error(*load(GetParam().folder, config(), options), golden, "prompt2"), tolerance);
+  }
+}
+
+TEST_P(Families, BrokenMathematicsIsSeen) {
+  auto json = nlohmann::json::parse(config());
+  const auto error_with = [&](const char* prompt, const nlohmann::json& changed) {
+    return logits_error(*load(GetParam().folder, changed.dump(), options_for(prompt)), golden, prompt);
+  };
+  auto eps = json;
+  eps["rms_norm_eps"] = 1e-2;
+  EXPECT_GT(error_with("prompt2", eps), tolerance) << "epsilon";
+  auto base = json;
+  (base.contains("rope_parameters") ? base["rope_parameters"]["rope_theta"] : base["rope_theta"]) = 7777.;
+  EXPECT_GT(error_with("prompt2", base), tolerance) << "rope base";
+  if (json.contains("sliding_window") && json["sliding_window"].is_number()) {
+    auto window = json;
+    window["sliding_window"] = json["sliding_window"].get<int>() - 1;
+    EXPECT_GT(error_with("prompt2", window), tolerance) << "window";
+  }
+}
+
+std::vector<Variant> variants() {
+  std::vector<Variant> list;
+  for (const char* folder : {"llama-gqa", "llama2-mha", "llama3-rope", "llama-bias", "llama-dynamic", "llama-linear-rope", "llama-yarn", "mistral-swa", "mixtral",
+                             "qwen2-swa", "qwen2-tied", "qwen3", "qwen3-moe", "qwen3-moe-nonorm"})
+    for (const char* file : {"config.json", "config.legacy.json"}) list.push_back({folder, file});
+  return list;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Families, testing::ValuesIn(variants()), [](const auto& variant) {
+  std::string name = variant.param.folder + (variant.param.config_file == "config.json" ? "_v5" : "_v4");
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+}  // namespace
+}  // namespace infernum
