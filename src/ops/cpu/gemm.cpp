@@ -200,7 +200,7 @@ const GemmKernels gemm_portable{dense<float>, dense<F16>, dense<BF16>, nullptr, 
 const GemmKernels& gemm_kernels([[maybe_unused]] Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::Avx512) return gemm_avx512;
-  if (isa == Isa::Avx2) return gemm_portable;
+  if (isa == Isa::Avx2) return gemm_avx2;
 #endif
   return gemm_portable;
 }
