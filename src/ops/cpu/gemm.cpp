@@ -139,13 +139,12 @@ void unpack_q6_k(const UnpackCall& call) {
     float d[group_rows];
     widen_halves(tile, d);
     const auto* sc = reinterpret_cast<const int8_t*>(tile + 64);
-    const auto* ql = reinterpret_cast<const uint8_t*>(tile + 320);
-    const auto* qh = ql + 2048;
+    const auto* quants = reinterpret_cast<const uint8_t*>(tile + 320);
     for (int s = 0; s < 16; s++, scale += group_rows)
       for (int r = 0; r < group_rows; r++) scale[r] = d[r] * static_cast<float>(sc[group_rows * s + r]);
     for (int s = 0; s < 8; s++, q += 512) {  // sub-block of 32 values: half n, part j of it
       const int n = s / 4, j = s % 4;
-      const uint8_t *low = ql + 1024 * n + 512 * (j & 1), *high = qh + 512 * n;
+      const uint8_t *high = quants + 1536 * n, *low = high + 512 + 512 * (j & 1);
       for (int i = 0; i < 512; i++) q[i] = static_cast<uint8_t>((low[i] >> 4 * (j >> 1) & 15) | (high[i] >> 2 * j & 3) << 4);
     }
   }
@@ -201,7 +200,7 @@ const GemmKernels gemm_portable{dense<float>, dense<F16>, dense<BF16>, nullptr, 
 const GemmKernels& gemm_kernels([[maybe_unused]] Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::Avx512) return gemm_avx512;
-  if (isa == Isa::Avx2) return gemm_portable;
+  if (isa == Isa::Avx2) return gemm_avx2;
 #endif
   return gemm_portable;
 }

@@ -84,8 +84,10 @@ void pack_q6_k(const Rows& rows, int64_t blocks, std::byte* out) {
     gather_halves(rows, at + 208, out);
     for (int64_t r = 0; r < rows.count; r++)
       for (int s = 0; s < 16; s++) out[64 + 16 * s + r] = rows.row[r][at + 192 + s];
-    transpose_lanes(rows, at, 32, 0, out + 320);
-    transpose_lanes(rows, at + 128, 16, 0, out + 320 + 2048);
+    for (int half : {0, 1}) {
+      transpose_lanes(rows, at + 128 + 32 * half, 8, 0, out + 320 + 1536 * half);
+      transpose_lanes(rows, at + 64 * half, 16, 0, out + 320 + 1536 * half + 512);
+    }
   }
 }
 

@@ -1,13 +1,14 @@
 // Packed weights: GGUF blocks of 16 rows interleaved so that one 64-byte vector holds 4 consecutive values of each row.
 //
 // A row group (16 rows, the last one filled up with zero rows) is a run of tiles along k; `v[j]` is a 64-byte vector whose 4-byte lane r
-// comes from row r; all numbers in bytes:
+// comes from row r; all numbers in bytes. Tiles are read in order: a core's prefetchers lose half the speed otherwise.
 //   Q4_0_R16  pairs of blocks: f16 d[2][16], then per block v[4]: the block's 16 bytes of nibbles, 4 at a time       (tile 2 x 288)
 //   Q8_0_R16  pairs of blocks: f16 d[2][16], then per block v[8]: 32 values, stored unsigned as q + 128              (tile 2 x 544)
 //             (an odd last block stands alone: f16 d[16], then its vectors)
 //   Q4_K_R16  f16 d[16], f16 dmin[16], u8 scale[8][16], u8 min[8][16], v[32]: the 128 bytes of nibbles              (tile 2368)
 //   Q5_K_R16  f16 d[16], f16 dmin[16], u8 scale[8][16], u8 min[8][16], v[8]: the 32 bytes of high bits, v[32]       (tile 2880)
-//   Q6_K_R16  f16 d[16], 32 unused, i8 scale[16][16], v[32]: 128 bytes of nibbles, v[16]: 64 bytes of high bit pairs (tile 3392)
+//   Q6_K_R16  f16 d[16], 32 unused, i8 scale[16][16], per 128 values v[8]: 32 bytes of high bit pairs, v[16]: 64 bytes of nibbles (tile
+//   3392)
 // Every tile starts at a multiple of 64 when the matrix does (but for the odd last block).
 #pragma once
 #include <cstddef>

@@ -14,11 +14,15 @@ struct Block512 {
 
 constexpr int64_t prefetch_bytes = 4096;  // ahead of the reader: one core has too few misses in flight without it
 
-template <int64_t bytes, bool prefetch>
-[[gnu::always_inline]] inline void prefetch_tile(const std::byte* at) {
-  if constexpr (prefetch)
-#pragma GCC unroll 64
-    for (int64_t i = 0; i < bytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(at + prefetch_bytes + i), _MM_HINT_T0);
+/// Asks for the lines `from` .. `to` of the tile that lies prefetch_bytes further on. Spread over the tile's blocks: a burst would stall.
+template <bool prefetch>
+[[gnu::always_inline]] inline void prefetch_lines(const std::byte* tile, int64_t from, int64_t to) {
+  if constexpr (prefetch) {
+    asm volatile("" ::: "memory");  // or the compiler gathers them into one burst again
+#pragma GCC unroll 16
+    for (int64_t i = from; i < to; i++) _mm_prefetch(reinterpret_cast<const char*>(tile + prefetch_bytes + 64 * i), _MM_HINT_T0);
+    asm volatile("" ::: "memory");
+  }
 }
 
 [[gnu::always_inline]] inline __m512i load512(const std::byte* p) { return _mm512_loadu_si512(p); }
@@ -74,7 +78,7 @@ template <bool high>
   block.scale = _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load128(tile + 64 + 32 * s))));
   block.scale_high = _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load128(tile + 80 + 32 * s))));
   const int n = s / 4, j = s % 4;
-  const std::byte *ql = tile + 320 + 1024 * n + 512 * (j & 1), *qh = tile + 2368 + 512 * n;
+  const std::byte *qh = tile + 320 + 1536 * n, *ql = qh + 512 + 512 * (j & 1);
   const __m512i low = _mm512_set1_epi8(15), pair = _mm512_set1_epi8(0x30);
 #pragma GCC unroll 8
   for (int i = 0; i < 8; i++) {
@@ -95,8 +99,10 @@ template <DType type, bool prefetch, class F>
     const std::byte* tile = packed + k0 / 32 * block_bytes;
     int64_t b = 0;
     for (; b + 2 <= (k1 - k0) / 32; b += 2, tile += 2 * block_bytes) {
-      prefetch_tile<2 * block_bytes, prefetch>(tile);
+      constexpr int64_t lines = 2 * block_bytes / 64;
+      prefetch_lines<prefetch>(tile, 0, lines / 2);
       f(b, read_simple<vectors>(tile, tile + 64));
+      prefetch_lines<prefetch>(tile, lines / 2, lines);
       f(b + 1, read_simple<vectors>(tile + 32, tile + 64 + 64 * vectors));
     }
     if (b < (k1 - k0) / 32) f(b, read_simple<vectors>(tile, tile + (k1 < k ? 64 : 32)));
@@ -104,14 +110,16 @@ template <DType type, bool prefetch, class F>
     constexpr int64_t tile_bytes = type == DType::Q4_K_R16 ? 2368 : type == DType::Q5_K_R16 ? 2880 : 3392;
     const std::byte* tile = packed + k0 / 256 * tile_bytes;
     for (int64_t b = 0; b < (k1 - k0) / 32; b += 8, tile += tile_bytes) {
-      prefetch_tile<tile_bytes, prefetch>(tile);
+      constexpr int64_t lines = tile_bytes / 64;
       const __m512 d = load_halves(tile), dmin = load_halves(tile + 32);
 #pragma GCC unroll 8
-      for (int s = 0; s < 8; s++)
+      for (int s = 0; s < 8; s++) {
+        prefetch_lines<prefetch>(tile, lines * s / 8, lines * (s + 1) / 8);
         if constexpr (type == DType::Q6_K_R16)
           f(b + s, read_q6_k(tile, d, s));
         else
           f(b + s, read_q45_k<type == DType::Q5_K_R16>(tile, d, dmin, s));
+      }
     }
   }
 }

@@ -77,7 +77,7 @@ class Products {
   void choose_strips() {
     const int64_t unit = int8_ ? group_rows : 1;
     strip_rows_ = int8_ ? 2 * group_rows : 48;
-    k_chunk_ = std::min(k_, int8_ ? int64_t{4096} : int64_t{2048});
+    k_chunk_ = std::min(k_, int8_ ? int64_t{2048} : int64_t{2048});
     if (!plain() && !int8_) k_chunk_ = std::min(k_, int64_t{1024});
     if (most_tokens_ > few_tokens || !(plain() || streams())) return;
     const int64_t row_bytes = std::max<int64_t>(1, matrix_bytes(weights_, group_rows, k_) / group_rows);

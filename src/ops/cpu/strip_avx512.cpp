@@ -102,13 +102,22 @@ void multiply_tile(const StripCall& call, int64_t first) {
     }
 }
 
-/// Tiles of `most` tokens, then single ones... the rest in one narrower tile.
+/// Tiles of at most `most` tokens, all nearly as wide: narrow ones are bound by loads.
 template <int groups, int most, bool has_min, bool fine>
 void multiply_all(const StripCall& call) {
-  int64_t t = 0;
-  for (; t + most <= call.m; t += most) multiply_tile<groups, most, has_min, fine>(call, t);
-  for (; t + 2 <= call.m; t += 2) multiply_tile<groups, 2, has_min, fine>(call, t);
-  if (t < call.m) multiply_tile<groups, 1, has_min, fine>(call, t);
+  for (int64_t t = 0; t < call.m;) {
+    const int64_t left = call.m - t, tiles = (left + most - 1) / most, tokens = (left + tiles - 1) / tiles;
+    switch (tokens) {
+      case 1: multiply_tile<groups, 1, has_min, fine>(call, t); break;
+      case 2: multiply_tile<groups, 2, has_min, fine>(call, t); break;
+      case 3: multiply_tile<groups, 3, has_min, fine>(call, t); break;
+      case 4: multiply_tile<groups, 4, has_min, fine>(call, t); break;
+      default:
+        if constexpr (most > 4)
+          tokens == 5 ? multiply_tile<groups, 5, has_min, fine>(call, t) : multiply_tile<groups, 6, has_min, fine>(call, t);
+    }
+    t += tokens;
+  }
 }
 
 template <int groups>
