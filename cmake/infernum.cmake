@@ -16,6 +16,10 @@ if(INFERNUM_SANITIZE)
   target_compile_options(infernum_flags INTERFACE -fsanitize=${INFERNUM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(infernum_flags INTERFACE -fsanitize=${INFERNUM_SANITIZE})
 endif()
+if(INFERNUM_FUZZ)
+  # The fuzzer steers by coverage of the code under test, so the libraries carry its counters too.
+  target_compile_options(infernum_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(INFERNUM_X86 TRUE)
