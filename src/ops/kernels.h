@@ -1,20 +1,124 @@
 // Which kernel exists for which backend: the support matrix of the engine. An op without a line for a backend does not compile there.
-// T tokens, H hidden size, Nq / Nkv query / key-value heads, D head dimension, V vocabulary, E experts, S experts per token.
+// T tokens, R sequences, H hidden size, Nq / Nkv query / key-value heads, D head dimension, V vocabulary, E experts, S experts per token.
+// The Trace backend records every op through one template (backends/trace/trace.h), so it has no lines here.
 #pragma once
 #include "core/view.h"
+#include "ops/costs.h"
+#include "ops/params.h"
 
 namespace infernum {
 
-// y (m, n) = x (m, k) * w (n, k)^T; w F32, F16 or BF16; y and x of one float type; accumulates in f32.
-struct MatMul { static constexpr auto name = "matmul"; };
+// ---- elementwise and rows -----------------------------------------------------------------------------------------------------------
+// y = x * w / sqrt(mean(x^2) + eps) over the last dimension; w F32; accumulates in f32.
+struct RmsNorm { static constexpr auto name = "rms_norm"; };
+void kernel(RmsNorm, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w, float eps);
+
+struct Add { static constexpr auto name = "add"; };
+void kernel(Add, Queue<Cpu>&, View<Cpu> y, View<Cpu> a, View<Cpu> b);
+
+struct Mul { static constexpr auto name = "mul"; };
+void kernel(Mul, Queue<Cpu>&, View<Cpu> y, View<Cpu> a, View<Cpu> b);
+
+struct Silu { static constexpr auto name = "silu"; };
+void kernel(Silu, Queue<Cpu>&, View<Cpu> y, View<Cpu> x);
+
+// y = x + bias in every row; bias (last) F32.
+struct AddBias { static constexpr auto name = "add_bias"; };
+void kernel(AddBias, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> bias);
+
+// y (T, H) = table[ids[t]]; table (V, H) of any dtype, blocks too; ids (T) I32.
+struct Embed {
+  static constexpr auto name = "embed";
+  template <class V>
+  static OpCost cost(V y, V, V) { return {0, 2. * double(y.bytes())}; }
+};
+void kernel(Embed, Queue<Cpu>&, View<Cpu> y, View<Cpu> table, View<Cpu> ids);
+
+// y (n, H) = x[rows[i]]; rows (n) I32.
+struct TakeRows {
+  static constexpr auto name = "take_rows";
+  template <class V>
+  static OpCost cost(V y, V, V) { return {0, 2. * double(y.bytes())}; }
+};
+void kernel(TakeRows, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> rows);
+
+// ---- rotary embeddings --------------------------------------------------------------------------------------------------------------
+// table (T, d): cos in columns 0..d/2-1, sin behind, both times `scale`; angles = positions (T) I32 * inv_freq (d/2) F32, F32 throughout.
+struct RopeTable { static constexpr auto name = "rope_table"; };
+void kernel(RopeTable, Queue<Cpu>&, View<Cpu> table, View<Cpu> positions, View<Cpu> inv_freq, float scale);
+
+// y = x (T, heads * D) with the first d components of every head rotated.
+struct Rope { static constexpr auto name = "rope"; };
+void kernel(Rope, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> table, RopeParams);
+
+// ---- matrix products ----------------------------------------------------------------------------------------------------------------
+// y (m, n) = x (m, k) * w (n, k)^T; w F32, F16 or BF16; y of x's type or F32; accumulates in f32.
+struct MatMul {
+  static constexpr auto name = "matmul";
+  template <class V>
+  static OpCost cost(V y, V x, V w) { return matmul_cost(y, x, w); }
+};
 void kernel(MatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w);
 
 // The same with w in GGUF blocks or in a backend's packed form of them; may quantise x to int8 blocks (docs/numerics.md).
-struct BlockMatMul { static constexpr auto name = "block_matmul"; };
+struct BlockMatMul {
+  static constexpr auto name = "block_matmul";
+  template <class V>
+  static OpCost cost(V y, V x, V w) { return matmul_cost(y, x, w); }
+};
 void kernel(BlockMatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w);
 
 // y (T*S, n): row p = x (row p, or row p / S when x has T rows) * w[ids[p]]^T; w (E, n, k) of any form above; ids (T, S) I32.
-struct ExpertMatMul { static constexpr auto name = "expert_matmul"; };
+struct ExpertMatMul {
+  static constexpr auto name = "expert_matmul";
+  template <class V>
+  static OpCost cost(V y, V x, V w, V ids) { return expert_matmul_cost(y, x, w, ids); }
+};
 void kernel(ExpertMatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w, View<Cpu> ids);
+
+// ---- mixture of experts -------------------------------------------------------------------------------------------------------------
+// Softmax over all E logits (T, E), then the S largest: ids (T, S) I32 and weights (T, S) F32, divided by their sum if `renormalise`.
+struct RouteSoftmax {
+  static constexpr auto name = "route_softmax";
+  static constexpr int outputs = 2;
+};
+void kernel(RouteSoftmax, Queue<Cpu>&, View<Cpu> weights, View<Cpu> ids, View<Cpu> logits, bool renormalise);
+
+// y (T, H) = sum over s of weights (T, S)[t, s] * x (T*S, H)[t*S + s]; sums in f32.
+struct CombineExperts { static constexpr auto name = "combine_experts"; };
+void kernel(CombineExperts, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> weights);
+
+// ---- attention over the paged cache -------------------------------------------------------------------------------------------------
+// Writes k and v (T, Nkv * D) to the cache slots of their positions. query_start (R + 1), positions (T), block_table (R, blocks): I32.
+struct CacheAppend {
+  static constexpr auto name = "cache_append";
+  static constexpr int outputs = 2;
+  template <class V>
+  static OpCost cost(V, V, V k, V v, V, V, V) { return {0, 2. * double(k.bytes() + v.bytes())}; }
+};
+void kernel(CacheAppend, Queue<Cpu>&, View<Cpu> k_cache, View<Cpu> v_cache, View<Cpu> k, View<Cpu> v, View<Cpu> positions, View<Cpu> query_start,
+            View<Cpu> block_table);
+
+// y (T, Nq * D) = softmax(scale * q * K^T, masked) * V for every sequence; sinks (Nq) F32 or an empty view (no data).
+struct Attention {
+  static constexpr auto name = "attention";
+  template <class V>
+  static OpCost cost(V y, V q, V k, V v, V, V start, V, V, AttentionParams p) { return attention_cost(y, q, k, v, start, p); }
+};
+void kernel(Attention, Queue<Cpu>&, View<Cpu> y, View<Cpu> q, View<Cpu> k_cache, View<Cpu> v_cache, View<Cpu> positions, View<Cpu> query_start,
+            View<Cpu> block_table, View<Cpu> sinks, AttentionParams);
+
+// ---- collectives --------------------------------------------------------------------------------------------------------------------
+// x becomes the sum over all ranks. y (rows, ranks * n) = the shards x (rows, n) of all ranks side by side.
+struct AllReduce { static constexpr auto name = "all_reduce"; };
+void kernel(AllReduce, Queue<Cpu>&, View<Cpu> y, View<Cpu> x);
+struct AllGather { static constexpr auto name = "all_gather"; };
+void kernel(AllGather, Queue<Cpu>&, View<Cpu> y, View<Cpu> x);
+
+// ---- blocks with a fused form (blocks/*.h) --------------------------------------------------------------------------------------------
+struct SwiGlu;
+void kernel(SwiGlu, Queue<Cpu>&, View<Cpu> y, View<Cpu> gate, View<Cpu> up);
+struct AddRmsNorm;
+void kernel(AddRmsNorm, Queue<Cpu>&, View<Cpu> sum, View<Cpu> y, View<Cpu> h, View<Cpu> x, View<Cpu> w, float eps);
 
 }  // namespace infernum

@@ -4,7 +4,10 @@
 #include <atomic>
 
 #include "backends/cpu/isa.h"
+#include "backends/cpu/memory.h"
+#include "backends/cpu/rank_group.h"
 #include "backends/cpu/thread_pool.h"
+#include "core/shape.h"
 #include "core/view.h"
 
 namespace infernum {
@@ -13,6 +16,9 @@ template <>
 struct Queue<Cpu> {
   ThreadPool pool;
   Isa isa;
+  MemoryPool memory;
+  RankGroup* group = nullptr;  ///< of a tensor-parallel team; unowned
+  int rank = 0;
 
   explicit Queue(int threads = available_threads(), Isa level = best_isa()) : pool(threads), isa(level) {}
 
@@ -29,5 +35,9 @@ struct Queue<Cpu> {
     });
   }
 };
+
+inline std::shared_ptr<void> allocate(Queue<Cpu>& queue, const Shape& shape, DType dtype) {
+  return queue.memory.allocate(bytes_of(dtype, shape.elements()));
+}
 
 }  // namespace infernum

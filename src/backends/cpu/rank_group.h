@@ -1,0 +1,26 @@
+// RankGroup: ranks that are threads of one process and see each other's memory.
+#pragma once
+#include <barrier>
+#include <vector>
+
+namespace infernum {
+
+class RankGroup {
+ public:
+  explicit RankGroup(int ranks) : slots_(static_cast<size_t>(ranks)), barrier_(ranks) {}
+
+  /// Every rank offers a pointer; once all have, each calls f with the pointers of all ranks in order. Returns when all are done with them.
+  template <class F>
+  void exchange(int rank, const void* mine, const F& f) {
+    slots_[static_cast<size_t>(rank)] = mine;
+    barrier_.arrive_and_wait();
+    f(slots_);
+    barrier_.arrive_and_wait();
+  }
+
+ private:
+  std::vector<const void*> slots_;
+  std::barrier<> barrier_;
+};
+
+}  // namespace infernum

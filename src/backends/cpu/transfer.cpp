@@ -1,0 +1,38 @@
+#include "backends/cpu/transfer.h"
+
+#include <cstring>
+
+#include "core/dispatch.h"
+
+namespace infernum {
+
+std::vector<float> to_host(Queue<Cpu>&, const View<Cpu>& view) {
+  std::vector<float> values;
+  values.reserve(static_cast<size_t>(view.elements()));
+  const auto copy = [&]<class T>(Type<T>) {
+    for (int64_t r = 0; r < view.rows(); r++)
+      for (int64_t c = 0; c < view.cols(); c++) values.push_back(static_cast<float>(view.row<const T>(r)[c]));
+  };
+  if (view.dtype == DType::I32) copy(Type<int32_t>{});
+  else dispatch_float(view.dtype, copy);
+  return values;
+}
+
+Tensor<Cpu> from_host(Device<Cpu>& device, const Shape& shape, DType dtype, const std::vector<float>& values) {
+  check(static_cast<int64_t>(values.size()) == shape.elements(), "from_host: as many values as elements", shape, values.size());
+  Tensor<Cpu> t(device, shape, dtype);
+  dispatch_float(dtype, [&]<class T>(Type<T>) {
+    T* out = t.view().as<T>();
+    for (float v : values) *out++ = static_cast<T>(v);
+  });
+  return t;
+}
+
+Tensor<Cpu> from_host(Device<Cpu>& device, const Shape& shape, const std::vector<int32_t>& values) {
+  check(static_cast<int64_t>(values.size()) == shape.elements(), "from_host: as many values as elements", shape, values.size());
+  Tensor<Cpu> t(device, shape, DType::I32);
+  if (!values.empty()) std::memcpy(t.view().data, values.data(), values.size() * sizeof(int32_t));
+  return t;
+}
+
+}  // namespace infernum

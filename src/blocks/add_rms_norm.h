@@ -1,0 +1,27 @@
+// Residual addition and the norm of the sum in one pass over the row.
+#pragma once
+#include "blocks/block.h"
+#include "ops/elementwise.h"
+#include "ops/rms_norm.h"
+
+namespace infernum {
+
+/// (h + x, rms_norm(h + x, w, eps)); the second output reads the sum before it is rounded.
+struct AddRmsNorm : Block<AddRmsNorm> {
+  static constexpr auto name = "add_rms_norm";
+  template <class B>
+  static std::tuple<Tensor<B>, Tensor<B>> out(const Tensor<B>& h, const Tensor<B>& x, const Tensor<B>& w, float) {
+    check(h.shape() == x.shape() && w.shape() == Shape{h.shape().last()}, "add_rms_norm: shapes differ", h.shape(), x.shape(), w.shape());
+    return {empty_like(h), empty_like(h)};
+  }
+  template <class B>
+  static std::tuple<Tensor<B>, Tensor<B>> decomposed(const Tensor<B>& h, const Tensor<B>& x, const Tensor<B>& w, float eps) {
+    auto sum = add(h, x);
+    auto y = rms_norm(sum, w, eps);
+    return {sum, y};
+  }
+};
+inline constexpr AddRmsNorm add_rms_norm;
+static_assert(HasKernel<AddRmsNorm, Cpu, Tensor<Cpu>, Tensor<Cpu>, Tensor<Cpu>, Tensor<Cpu>, Tensor<Cpu>, float>);
+
+}  // namespace infernum

@@ -1,0 +1,12 @@
+// SwiGlu fused: gate and up are read once, the product written once.
+#include "blocks/swiglu.h"
+#include "ops/cpu/rows.h"
+
+namespace infernum {
+
+void kernel(SwiGlu, Queue<Cpu>& q, View<Cpu> y, View<Cpu> gate, View<Cpu> up) {
+  const RowOps& ops = row_ops(q.isa);
+  for_rows(q, ops, y, [&](float* out, const float* g, const float* u) { ops.swiglu(out, g, u, y.cols()); }, gate, up);
+}
+
+}  // namespace infernum

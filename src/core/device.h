@@ -1,0 +1,24 @@
+// Device: one rank's place of execution, and the switches that hold for all work on it.
+#pragma once
+#include <functional>
+#include <string_view>
+
+#include "core/view.h"
+
+namespace infernum {
+
+/// Blocks that have a fused kernel: ignore it, use it, or run both forms and compare.
+enum class Fusion { Off, On, Check };
+
+template <class B>
+struct Device {
+  Queue<B>* queue = nullptr;
+  int rank = 0;
+  int ranks = 1;
+  Fusion fusion = Fusion::On;
+  DType dtype = DType::F32;                                            ///< of activations
+  DType cache_dtype = DType::F32;                                      ///< of keys and values in the cache
+  std::function<void(std::string_view name, const View<B>&)> observer;  ///< sees what a model passes to observe()
+};
+
+}  // namespace infernum

@@ -1,0 +1,19 @@
+// Dense: a matrix of plain floats, multiplied as it is stored.
+#pragma once
+#include "formats/place.h"
+#include "ops/matmul.h"
+
+namespace infernum {
+
+template <class B>
+struct Dense {
+  Tensor<B> w;  ///< (n, k) or, for experts, (E, n, k); F32, F16 or BF16
+
+  static bool stores(DType t) { return is_float(t); }
+  static Dense load(Device<B>& device, const StoredTensor& t) { return {place(device, t)}; }
+
+  template <Layout Out, Layout In>
+  Tensor<B, Out> multiply(const Tensor<B, In>& x) const { return matmul<Out>(x, w); }
+};
+
+}  // namespace infernum

@@ -1,0 +1,22 @@
+// From a stored tensor to a tensor on a device: in place where the memory allows it, uploaded or repacked where the backend needs that.
+#pragma once
+#include "backends/cpu/queue.h"
+#include "backends/trace/trace.h"
+#include "checkpoint/stored_tensor.h"
+#include "core/tensor.h"
+
+namespace infernum {
+
+/// As stored. CPU: shares the checkpoint's memory.
+Tensor<Cpu> place(Device<Cpu>& device, const StoredTensor& t);
+Tensor<Trace> place(Device<Trace>& device, const StoredTensor& t);
+
+/// Matrices (n, k) or stacks (E, n, k) of GGUF blocks in the form the backend multiplies fastest.
+Tensor<Cpu> place_blocks(Device<Cpu>& device, const StoredTensor& t);
+Tensor<Trace> place_blocks(Device<Trace>& device, const StoredTensor& t);
+
+/// Converted to F32: norms, biases and other vectors.
+Tensor<Cpu> place_f32(Device<Cpu>& device, const StoredTensor& t);
+Tensor<Trace> place_f32(Device<Trace>& device, const StoredTensor& t);
+
+}  // namespace infernum

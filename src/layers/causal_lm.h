@@ -1,0 +1,48 @@
+// CausalLm: embedding, a stack of decoder layers, final norm and head: the frame of every decoder-only language model.
+#pragma once
+#include <vector>
+
+#include "layers/embedding.h"
+#include "layers/norm.h"
+#include "layers/rotary.h"
+#include "ops/batch.h"
+
+namespace infernum {
+
+/// Layer: constructed from (weights, config, index), called as h = layer(h (T, H), rope table, batch, its cache).
+template <class B, class Layer>
+class CausalLm {
+ public:
+  template <class Config>
+  CausalLm(const Weights<B>& w, const Config& c)
+      : embed_tokens_(w / "model" / "embed_tokens", c.vocab_size, c.hidden_size),
+        rotary_(w.device(), c.rope, c.context),
+        norm_(w / "model" / "norm", c.hidden_size, c.rms_norm_eps),
+        lm_head_(c.tie_word_embeddings ? w / "model" / "embed_tokens" : w / "lm_head", c.vocab_size, c.hidden_size) {
+    for (int64_t i = 0; i < c.num_hidden_layers; i++) layers_.emplace_back(w / "model" / "layers" / i, c, i);
+  }
+
+  /// Logits (n, V) of the rows the batch asks for.
+  Tensor<B> operator()(const Batch<B>& batch, const std::vector<KvLayer<B>>& cache) const {
+    auto h = embed_tokens_(batch.ids);
+    observe("hidden0", h);
+    const auto rope = rotary_(batch.positions);
+    for (size_t i = 0; i < layers_.size(); i++) {
+      h = layers_[i](h, rope, batch, cache[i]);
+      if (i + 1 < layers_.size()) observe("hidden" + std::to_string(i + 1), h);
+    }
+    if (h.device().observer) observe("hidden" + std::to_string(layers_.size()), norm_(h));
+    const auto wanted = take_rows(h, batch.out_rows);
+    const auto normed = norm_(wanted);
+    return lm_head_(normed);
+  }
+
+ private:
+  Embedding<B> embed_tokens_;
+  RotaryEmbedding<B> rotary_;
+  std::vector<Layer> layers_;
+  Norm<B> norm_;
+  LmHead<B> lm_head_;
+};
+
+}  // namespace infernum

@@ -1,0 +1,23 @@
+// The gated MLP: down(silu(gate(x)) * up(x)).
+#pragma once
+#include "blocks/swiglu.h"
+#include "layers/linear.h"
+
+namespace infernum {
+
+template <class B>
+struct GatedMlp {
+  ColLinear<B> gate_proj, up_proj;
+  RowLinear<B> down_proj;
+  GatedMlp(const Weights<B>& w, int64_t hidden_size, int64_t intermediate_size, bool bias = false)
+      : gate_proj(w / "gate_proj", intermediate_size, hidden_size, bias),
+        up_proj(w / "up_proj", intermediate_size, hidden_size, bias),
+        down_proj(w / "down_proj", hidden_size, intermediate_size, bias) {}
+  Tensor<B, Partial> operator()(const Tensor<B>& x) const {
+    const auto gate = gate_proj(x);
+    const auto up = up_proj(x);
+    return down_proj(swiglu(gate, up));
+  }
+};
+
+}  // namespace infernum

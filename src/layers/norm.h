@@ -1,0 +1,26 @@
+// Norm layers: a weight and an epsilon.
+#pragma once
+#include "layers/weights.h"
+#include "ops/rms_norm.h"
+
+namespace infernum {
+
+template <class B>
+struct Norm {
+  Tensor<B> weight;  ///< (n) F32
+  float eps;
+  Norm(const Weights<B>& w, int64_t n, float epsilon) : weight(w.vector("weight", n)), eps(epsilon) {}
+  Tensor<B> operator()(const Tensor<B>& x) const { return rms_norm(x, weight, eps); }
+};
+
+/// Per head of x (T, heads * D).
+template <class B>
+struct HeadNorm {
+  Tensor<B> weight;  ///< (D) F32
+  float eps;
+  HeadNorm(const Weights<B>& w, int64_t head_dim, float epsilon) : weight(w.vector("weight", head_dim)), eps(epsilon) {}
+  template <Complete L>
+  Tensor<B, L> operator()(const Tensor<B, L>& x) const { return head_norm(x, weight, eps); }
+};
+
+}  // namespace infernum

@@ -1,0 +1,36 @@
+// Inverse frequencies of rotary embeddings for every scaling rule in use. Formulas: the papers and `transformers` modeling_rope_utils.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace infernum {
+
+/// rope_parameters of a config, resolved: see models/config.h for where each value comes from.
+struct RopeConfig {
+  std::string rope_type = "default";  ///< default, linear, dynamic, llama3, yarn, longrope
+  double rope_theta = 10000;
+  int64_t rotary_dim = 0;  ///< components of a head that rotate
+  double factor = 1;
+  int64_t original_max_position_embeddings = 0;
+  int64_t max_position_embeddings = 0;
+  double low_freq_factor = 1, high_freq_factor = 4;  // llama3
+  double beta_fast = 32, beta_slow = 1;              // yarn
+  bool truncate = true;
+  std::optional<double> mscale, mscale_all_dim, attention_factor;
+  std::vector<double> short_factor, long_factor;  // longrope
+  std::vector<double> inv_freq_divisors;          // GGUF's rope_freqs: divides the default frequencies
+  bool rope_interleaved = false;                  // rotate pairs (2i, 2i+1)
+};
+
+struct RopeFrequencies {
+  std::vector<float> inv_freq;  ///< rotary_dim / 2
+  float scale = 1;              ///< multiplies cosine and sine
+};
+
+/// Throws on an unknown type or impossible parameters. `context`: the longest sequence this deployment will run; it fixes `dynamic` and
+/// `longrope` once, so that all cached keys share one table.
+RopeFrequencies rope_frequencies(const RopeConfig& c, int64_t context);
+
+}  // namespace infernum

@@ -1,0 +1,94 @@
+#include "models/config.h"
+
+#include <algorithm>
+#include <array>
+
+#include "core/check.h"
+#include "core/log.h"
+
+namespace infernum {
+
+DecoderConfig::DecoderConfig(const ConfigReader& json, int64_t default_head_dim)
+    : vocab_size(json.size("vocab_size")),
+      hidden_size(json.size("hidden_size")),
+      intermediate_size(json.size("intermediate_size")),
+      num_hidden_layers(json.size("num_hidden_layers")),
+      num_attention_heads(json.size("num_attention_heads")),
+      num_key_value_heads(json.size("num_key_value_heads", num_attention_heads)),
+      head_dim(json.size("head_dim", default_head_dim ? default_head_dim : std::max<int64_t>(1, hidden_size / num_attention_heads))),
+      max_position_embeddings(json.size("max_position_embeddings", 2048)),
+      rms_norm_eps(static_cast<float>(json.number("rms_norm_eps").value_or(1e-6))),
+      tie_word_embeddings(json.boolean("tie_word_embeddings").value_or(false)),
+      windows(static_cast<size_t>(std::min<int64_t>(num_hidden_layers, 4096))),
+      rope(read_rope(json, head_dim, max_position_embeddings)),
+      context(max_position_embeddings) {
+  check(num_hidden_layers <= 4096, "config.json: at most 4096 layers", "num_hidden_layers =", num_hidden_layers);
+  check(num_attention_heads % num_key_value_heads == 0, "config.json: query heads must divide into groups of key-value heads", num_attention_heads,
+        num_key_value_heads);
+  check(head_dim <= 1024, "config.json: heads of at most 1024 components", "head_dim =", head_dim);
+  check(rms_norm_eps > 0 && rms_norm_eps < 1, "config.json: rms_norm_eps lies between 0 and 1", rms_norm_eps);
+  const std::string act = json.string("hidden_act").value_or("silu");
+  check(act == "silu", "config.json: hidden_act must be silu in this family", act);
+}
+
+RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_position_embeddings) {
+  RopeConfig c;
+  const auto five = json.object("rope_parameters"), four = json.object("rope_scaling");
+  const ConfigReader empty("{}");
+  const ConfigReader& d = five ? *five : four ? *four : empty;
+  c.rope_type = d.string("rope_type").value_or(d.string("type").value_or("default"));
+  if (c.rope_type == "su") c.rope_type = "longrope";
+  if (c.rope_type == "mrope") c.rope_type = "default";  // equal for text
+  static constexpr std::array known{"default", "linear", "dynamic", "llama3", "yarn", "longrope"};
+  check(std::find(known.begin(), known.end(), c.rope_type) != known.end(),
+        "config.json: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope", c.rope_type);
+  c.rope_theta = d.number("rope_theta").value_or(json.number("rope_theta").value_or(10000));
+  const double partial = json.number("partial_rotary_factor").value_or(d.number("partial_rotary_factor").value_or(1));
+  check(partial > 0 && partial <= 1, "config.json: partial_rotary_factor lies between 0 and 1", partial);
+  c.rotary_dim = static_cast<int64_t>(static_cast<double>(head_dim) * partial);
+  c.max_position_embeddings = max_position_embeddings;
+  c.original_max_position_embeddings =
+      json.integer("original_max_position_embeddings").value_or(d.integer("original_max_position_embeddings").value_or(max_position_embeddings));
+  c.factor = d.number("factor").value_or(static_cast<double>(max_position_embeddings) / static_cast<double>(c.original_max_position_embeddings));
+  check(d.has("factor") || (c.rope_type != "linear" && c.rope_type != "dynamic" && c.rope_type != "llama3"), "config.json: this rope_type needs a factor",
+        c.rope_type);
+  c.low_freq_factor = d.number("low_freq_factor").value_or(c.low_freq_factor);
+  c.high_freq_factor = d.number("high_freq_factor").value_or(c.high_freq_factor);
+  c.beta_fast = d.number("beta_fast").value_or(c.beta_fast);
+  c.beta_slow = d.number("beta_slow").value_or(c.beta_slow);
+  c.truncate = d.boolean("truncate").value_or(true);
+  c.mscale = d.number("mscale");
+  c.mscale_all_dim = d.number("mscale_all_dim");
+  c.attention_factor = d.number("attention_factor");
+  c.short_factor = d.numbers("short_factor");
+  c.long_factor = d.numbers("long_factor");
+  c.inv_freq_divisors = d.numbers("inv_freq_divisors");
+  c.rope_interleaved = d.boolean("rope_interleaved").value_or(false);
+  for (const auto& key : d.unread())
+    check(key == "mrope_section" || key == "finetuned", "config.json: unknown key among the rope parameters", key);
+  rope_frequencies(c, max_position_embeddings);  // refuses impossible values before anything is loaded
+  return c;
+}
+
+void check_unread(const ConfigReader& json, std::string_view family) {
+  // Known to be without effect on inference of these families: book-keeping, training, token ids (read from generation_config.json too).
+  static constexpr std::array harmless{
+      "_name_or_path", "_attn_implementation_autoset", "architectures", "attention_dropout", "attn_implementation", "auto_map", "bos_token_id", "dtype",
+      "embd_pdrop", "eos_token_id", "hidden_dropout", "id2label", "initializer_range", "label2id", "max_length", "model_type", "name_or_path",
+      "output_attentions", "output_hidden_states", "output_router_logits", "pad_token_id", "pretraining_tp", "resid_pdrop", "return_dict",
+      "rope_scaling", "rope_theta", "router_aux_loss_coef", "router_jitter_noise", "sep_token_id", "task_specific_params", "tokenizer_class",
+      "torch_dtype", "transformers_version", "unk_token_id", "use_cache", "use_mrope", "vision_config", "head_dim", "max_window_layers", "sliding_window"};
+  // Known to change the maths; a family that implements one has read it.
+  static constexpr std::array decisive{
+      "attention_multiplier", "attn_logit_softcapping", "clip_qkv", "embedding_multiplier", "final_logit_softcapping", "layer_types", "linear_attn_config",
+      "logit_scale", "logits_scaling", "n_routed_experts", "no_rope_layers", "num_experts", "num_local_experts", "parallel_residual", "qk_norm",
+      "query_pre_attn_scalar", "quantization_config", "residual_multiplier", "rope_local_base_freq", "sliding_window_pattern", "use_parallel_residual",
+      "use_qk_norm", "use_sliding_window"};
+  for (const std::string& key : json.unread()) {
+    check(std::find(decisive.begin(), decisive.end(), key) == decisive.end(), "config.json: this key changes the maths and this family does not implement it",
+          family, key);
+    if (std::find(harmless.begin(), harmless.end(), key) == harmless.end()) log_warning("config.json: unknown key ignored: " + key);
+  }
+}
+
+}  // namespace infernum

@@ -1,0 +1,99 @@
+// CpuModel<Net>: a network on the CPU, on one rank or on several that are threads of this process.
+#pragma once
+#include <exception>
+#include <optional>
+#include <thread>
+
+#include "backends/cpu/transfer.h"
+#include "layers/weights.h"
+#include "models/model.h"
+#include "ops/batch.h"
+
+namespace infernum {
+
+template <class Net>
+class CpuModel : public Model {
+ public:
+  template <class Config>
+  CpuModel(ModelInfo model_info, const Config& config, WeightSource& source, const ModelOptions& options)
+      : info_(std::move(model_info)), group_(options.ranks), blocks_(info_.group_windows.size(), 0) {
+    const int threads = std::max(1, (options.threads ? options.threads : available_threads()) / options.ranks);
+    const Isa isa = options.isa.empty() ? best_isa() : parse_isa(options.isa);
+    for (int r = 0; r < options.ranks; r++) {
+      auto& rank = ranks_.emplace_back(std::make_unique<Rank>(threads, isa));
+      rank->queue.group = &group_;
+      rank->queue.rank = r;
+      rank->device = {&rank->queue, r, options.ranks, options.fusion, options.dtype, options.cache_dtype, {}};
+      rank->net.emplace(Weights<Cpu>(rank->device, source), config);
+    }
+  }
+
+  const ModelInfo& info() const override { return info_; }
+
+  void allocate_cache(const std::vector<int64_t>& blocks) override {
+    check(blocks.size() == info_.group_windows.size(), "cache: a number of blocks per cache group", blocks.size(), info_.group_windows.size());
+    blocks_ = blocks;
+    for (auto& rank : ranks_) {
+      rank->cache.clear();
+      for (size_t i = 0; i < info_.cache.size(); i++) {
+        const CacheLayer& layer = info_.cache[i];
+        const int group = info_.layer_group[i];
+        const int64_t n = blocks[static_cast<size_t>(group)], heads = layer.kv_heads / static_cast<int64_t>(ranks_.size());
+        rank->cache.push_back({zeros(rank->device, {n, heads, layer.head_dim, block_tokens}), zeros(rank->device, {n, heads, block_tokens, layer.head_dim}), group});
+      }
+    }
+  }
+
+  std::vector<float> forward(const HostBatch& batch) override {
+    check_batch(batch, info_, blocks_);
+    if (ranks_.size() == 1) return run(*ranks_[0], batch);
+    std::vector<float> logits;
+    std::vector<std::thread> others;
+    for (size_t r = 1; r < ranks_.size(); r++) others.emplace_back([&, r] { run(*ranks_[r], batch); });
+    logits = run(*ranks_[0], batch);
+    for (auto& t : others) t.join();
+    return logits;
+  }
+
+  void observe(Observer observer) override {
+    Queue<Cpu>* queue = &ranks_[0]->queue;
+    if (!observer) return void(ranks_[0]->device.observer = nullptr);
+    ranks_[0]->device.observer = [observer = std::move(observer), queue](std::string_view name, const View<Cpu>& v) {
+      observer(name, std::vector<int64_t>(v.size, v.size + v.rank), to_host(*queue, v));
+    };
+  }
+
+ private:
+  struct Rank {
+    Queue<Cpu> queue;
+    Device<Cpu> device;
+    std::optional<Net> net;
+    std::vector<KvLayer<Cpu>> cache;
+    Rank(int threads, Isa isa) : queue(threads, isa) {}
+  };
+
+  /// Pages that are never written stay unmapped, so an unused part of the cache costs nothing; zeros keep 0 * garbage from becoming NaN.
+  static Tensor<Cpu> zeros(Device<Cpu>& device, const Shape& shape) {
+    const auto bytes = static_cast<size_t>(bytes_of(device.cache_dtype, shape.elements()));
+    std::shared_ptr<void> memory(std::calloc(std::max<size_t>(bytes, 1), 1), std::free);
+    check(memory != nullptr, "cache: not enough memory for the key-value cache", shape, "bytes", bytes);
+    return {device, shape, device.cache_dtype, std::move(memory)};
+  }
+
+  std::vector<float> run(Rank& rank, const HostBatch& b) {
+    const auto ints = [&](const std::vector<int32_t>& values) { return from_host(rank.device, {static_cast<int64_t>(values.size())}, values); };
+    const auto sequences = static_cast<int64_t>(b.query_start.size()) - 1;
+    Batch<Cpu> batch{ints(b.ids), ints(b.positions), ints(b.query_start), {}, ints(b.out_rows), 0};
+    for (const auto& table : b.block_tables)
+      batch.block_tables.push_back(from_host(rank.device, {sequences, static_cast<int64_t>(table.size()) / sequences}, table));
+    for (int32_t p : b.positions) batch.context = std::max<int64_t>(batch.context, p + 1);
+    return to_host(rank.queue, (*rank.net)(batch, rank.cache).view());
+  }
+
+  ModelInfo info_;
+  RankGroup group_;
+  std::vector<std::unique_ptr<Rank>> ranks_;
+  std::vector<int64_t> blocks_;
+};
+
+}  // namespace infernum

@@ -1,0 +1,68 @@
+#include "models/loader.h"
+
+#include <algorithm>
+#include <set>
+
+#include "checkpoint/tensor_names.h"
+#include "models/families.h"
+
+namespace infernum {
+namespace {
+
+std::string list(const char* title, const std::vector<std::string>& names) {
+  constexpr size_t shown = 20;
+  if (names.empty()) return "";
+  std::string text = std::string("\n  ") + title + ":";
+  for (size_t i = 0; i < std::min(shown, names.size()); i++) text += "\n    " + names[i];
+  if (names.size() > shown) text += "\n    ... and " + std::to_string(names.size() - shown) + " more";
+  return text;
+}
+
+}  // namespace
+
+CheckpointSource::CheckpointSource(const Checkpoint& checkpoint, bool headers_only, DType fallback)
+    : checkpoint_(checkpoint), headers_only_(headers_only && checkpoint.tensors.empty()), fallback_(fallback) {}
+
+bool CheckpointSource::has(const std::string& name) const { return checkpoint_.tensors.find(name) != nullptr; }
+
+StoredTensor CheckpointSource::read(const std::string& name, const Shape& shape) {
+  read_.push_back(name);
+  const StoredTensor* found = checkpoint_.tensors.find(name);
+  if (found && found->shape == shape) return *found;
+  if (found) misshapen_.push_back(name + " is " + describe(found->shape) + ", the config says " + describe(shape));
+  else if (!headers_only_) missing_.push_back(name + " " + describe(shape));
+  // Described without data, so that one pass finds every problem; check_complete() reports them before anything is computed.
+  StoredTensor described;
+  described.name = name;
+  described.dtype = shape.rank() == 1 ? DType::F32 : fallback_;
+  described.shape = shape;
+  described.bytes = bytes_of(described.dtype, shape.elements());
+  return described;
+}
+
+void CheckpointSource::check_complete(int64_t num_hidden_layers, bool tied) const {
+  const std::set<std::string> read(read_.begin(), read_.end());
+  std::vector<std::string> unread;
+  for (const StoredTensor& t : checkpoint_.tensors)
+    if (!read.count(t.name) && !ignorable(t.name, num_hidden_layers) && !(tied && t.name == "lm_head.weight")) unread.push_back(t.name);
+  if (missing_.empty() && misshapen_.empty() && unread.empty()) return;
+  fail("checkpoint: its tensors do not match its config",
+       checkpoint_.path + list("missing", missing_) + list("of another shape", misshapen_) + list("unknown to this architecture", unread) + "\n");
+}
+
+TraceReport trace_model(const Checkpoint& checkpoint, const ModelOptions& options, int64_t tokens, bool headers_only) {
+  const ConfigReader config(checkpoint.config_json);
+  CheckpointSource source(checkpoint, headers_only);
+  auto report = find_family(config).trace(config, source, options, tokens);
+  if (!headers_only || !checkpoint.tensors.empty()) source.check_complete(report.info.num_hidden_layers, config.boolean("tie_word_embeddings").value_or(false));
+  return report;
+}
+
+std::unique_ptr<Model> load_model(const Checkpoint& checkpoint, const ModelOptions& options) {
+  trace_model(checkpoint, options, 1, false);
+  const ConfigReader config(checkpoint.config_json);
+  CheckpointSource source(checkpoint, false);
+  return find_family(config).load(config, source, options);
+}
+
+}  // namespace infernum

@@ -1,0 +1,26 @@
+// Mixtral (Jiang et al. 2024): Llama's attention, and in every layer a mixture of experts, of which each token uses the best few.
+#pragma once
+#include "layers/experts.h"
+#include "models/llama.h"
+
+namespace infernum::mixtral {
+
+struct Config : llama::Config {
+  int64_t num_local_experts, num_experts_per_tok;
+  explicit Config(const ConfigReader& json)
+      : llama::Config(json), num_local_experts(json.size("num_local_experts", 8)), num_experts_per_tok(json.size("num_experts_per_tok", 2)) {
+    if (const auto window = json.integer("sliding_window")) windows.assign(windows.size(), static_cast<int>(json.size("sliding_window")));
+  }
+};
+
+template <class B>
+struct Mlp : SparseMlp<B> {
+  Mlp(const Weights<B>& w, const Config& c, int64_t)
+      : SparseMlp<B>(w / "block_sparse_moe" / "gate", w / "block_sparse_moe" / "experts", c.num_local_experts, c.num_experts_per_tok,
+                     /*renormalise=*/true, c.hidden_size, c.intermediate_size, {"w1", "w3", "w2"}) {}
+};
+
+template <class B>
+using Mixtral = CausalLm<B, PreNormLayer<B, llama::Attention<B>, Mlp<B>>>;
+
+}  // namespace infernum::mixtral

@@ -1,0 +1,29 @@
+// TraceReport: what a model would do, derived by running it on the Trace backend: graph, weights, FLOPs, bytes, memory, collectives.
+#pragma once
+#include <iosfwd>
+#include <string>
+
+#include "backends/trace/trace.h"
+#include "models/model.h"
+
+namespace infernum {
+
+struct TraceStep {
+  int64_t tokens, context;
+  TraceGraph graph;
+  double flops() const;
+  double bytes() const;  ///< weights, cache and activations moved
+};
+
+struct TraceReport {
+  ModelInfo info;
+  int ranks;
+  TraceStep prefill, decode;
+  int64_t weight_bytes() const;  ///< one rank's, as stored; a tied matrix counts once
+};
+
+/// Graphviz and JSON forms of a graph: values, nodes in order, scopes.
+std::string to_dot(const TraceGraph& graph);
+std::string to_json(const TraceGraph& graph);
+
+}  // namespace infernum

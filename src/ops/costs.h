@@ -1,0 +1,35 @@
+// FLOPs and bytes of the ops whose cost is not simply the size of their arguments. Used by traces and by floors in benchmarks.
+#pragma once
+#include "core/view.h"
+#include "ops/params.h"
+
+namespace infernum {
+
+struct OpCost {
+  double flops = 0, bytes = 0;
+};
+
+template <class V>
+OpCost matmul_cost(V y, V x, V w) {
+  return {2. * double(y.elements()) * double(x.cols()), double(y.bytes() + x.bytes() + w.bytes())};
+}
+
+/// Reads each chosen expert once: at most one per (token, slot) pair.
+template <class V>
+OpCost expert_matmul_cost(V y, V x, V w, V ids) {
+  const double experts = double(w.size[0]), pairs = double(ids.elements()), read = pairs < experts ? pairs : experts;
+  return {2. * double(y.elements()) * double(x.cols()), double(y.bytes() + x.bytes()) + double(w.bytes()) / experts * read};
+}
+
+/// Takes every sequence to be as long as the longest: token i of n reads context - n + i + 1 keys, or the window.
+template <class V>
+OpCost attention_cost(V y, V q, V k, V v, V query_start, AttentionParams p) {
+  const double tokens = double(y.rows()), sequences = double(query_start.size[0] - 1), n = tokens / sequences, context = double(p.context);
+  double keys = context - (n - 1) / 2, read = context;
+  if (p.window > 0 && keys > p.window) keys = p.window;
+  if (p.window > 0 && read > p.window + n - 1) read = p.window + n - 1;
+  const double per_token = double(k.bytes() + v.bytes()) / double(k.size[0]) / double(k.size[3]);
+  return {4. * keys * double(y.elements()), double(y.bytes() + q.bytes()) + sequences * read * per_token};
+}
+
+}  // namespace infernum

@@ -1,0 +1,19 @@
+// attend_tile() for any processor, and the choice between the levels.
+#include "ops/cpu/attention_tile_impl.h"
+
+namespace infernum {
+
+#if defined(__x86_64__)
+AttendTile attend_tile_avx2(DType cache);
+AttendTile attend_tile_avx512(DType cache);
+#endif
+
+AttendTile attend_tile(Isa isa, DType cache) {
+#if defined(__x86_64__)
+  if (isa == Isa::Avx512) return attend_tile_avx512(cache);
+  if (isa == Isa::Avx2) return attend_tile_avx2(cache);
+#endif
+  return (void)isa, attend_tile_here(cache);
+}
+
+}  // namespace infernum

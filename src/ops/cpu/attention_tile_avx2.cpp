@@ -1,0 +1,9 @@
+// attend_tile() compiled for AVX2.
+#include "ops/cpu/attention_tile_impl.h"
+
+namespace infernum {
+
+AttendTile attend_tile_avx2(DType cache);
+AttendTile attend_tile_avx2(DType cache) { return attend_tile_here(cache); }
+
+}  // namespace infernum

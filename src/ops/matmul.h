@@ -1,0 +1,42 @@
+// Matrix products y = x * w^T. The caller states the layout of the result: rows of w split -> Shard, columns split -> Partial.
+#pragma once
+#include "core/op.h"
+#include "ops/kernels.h"
+
+namespace infernum {
+
+template <class B, Layout L>
+void check_matmul(const Tensor<B, L>& x, const Shape& w, const char* name) {
+  check(x.shape().rank() == 2 && w.rank() == 2 && x.shape()[1] == w[1], "matmul: x (m, k) and w (n, k) must share k", name, x.shape(), w);
+}
+
+/// y (m, n) = x (m, k) * w (n, k)^T in x's dtype; w F32, F16 or BF16.
+template <Layout Out, class B, Layout In>
+Tensor<B, Out> matmul(const Tensor<B, In>& x, const Tensor<B>& w) {
+  check_matmul(x, w.shape(), "matmul");
+  Tensor<B, Out> y(x.device(), {x.shape()[0], w.shape()[0]}, x.dtype());
+  run<MatMul>(y, x, w);
+  return y;
+}
+
+/// The same for w in GGUF blocks or a packed form of them.
+template <Layout Out, class B, Layout In>
+Tensor<B, Out> block_matmul(const Tensor<B, In>& x, const Tensor<B>& w) {
+  check_matmul(x, w.shape(), "block_matmul");
+  Tensor<B, Out> y(x.device(), {x.shape()[0], w.shape()[0]}, x.dtype());
+  run<BlockMatMul>(y, x, w);
+  return y;
+}
+
+/// y (T*S, n): row p = x * w[ids[p]]^T, where x is (T, k): one row for all experts of a token, or (T*S, k): a row per expert. w (E, n, k), ids (T, S) I32.
+template <Layout Out, class B, Layout In>
+Tensor<B, Out> expert_matmul(const Tensor<B, In>& x, const Tensor<B>& w, const Tensor<B>& ids) {
+  const int64_t pairs = ids.shape().elements();
+  check(w.shape().rank() == 3 && x.shape()[1] == w.shape()[2], "expert_matmul: x (rows, k) and w (E, n, k) must share k", x.shape(), w.shape());
+  check(x.shape()[0] == pairs || x.shape()[0] == ids.shape()[0], "expert_matmul: x has a row per token or per chosen expert", x.shape(), ids.shape());
+  Tensor<B, Out> y(x.device(), {pairs, w.shape()[1]}, x.dtype());
+  run<ExpertMatMul>(y, x, w, ids);
+  return y;
+}
+
+}  // namespace infernum

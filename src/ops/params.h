@@ -1,0 +1,20 @@
+// Scalar arguments of kernels that take more than two of them.
+#pragma once
+#include <cstdint>
+
+namespace infernum {
+
+struct RopeParams {
+  int head_dim = 0;
+  bool interleaved = false;  ///< pairs (2i, 2i+1) as in GPT-J; otherwise (i, i + d/2) as in GPT-NeoX
+};
+
+struct AttentionParams {
+  int head_dim = 0;
+  float scale = 1;
+  int window = 0;       ///< keys seen, the query's own included; 0: all
+  float softcap = 0;    ///< c * tanh(s / c) on the scaled scores; 0: none
+  int64_t context = 0;  ///< longest sequence of the batch, known to the host: sizes grids and traces
+};
+
+}  // namespace infernum
