@@ -1,11 +1,13 @@
-// Queue<Cpu>: the thread team and instruction set that CPU kernels run on.
+// Queue<Cpu>: the thread team, instruction set and scratch memory that CPU kernels run on.
 #pragma once
 #include <algorithm>
 #include <atomic>
 
+#include "backends/cpu/denormals.h"
 #include "backends/cpu/isa.h"
 #include "backends/cpu/memory.h"
 #include "backends/cpu/rank_group.h"
+#include "backends/cpu/scratch.h"
 #include "backends/cpu/thread_pool.h"
 #include "core/shape.h"
 #include "core/view.h"
@@ -19,14 +21,17 @@ struct Queue<Cpu> {
   MemoryPool memory;
   RankGroup* group = nullptr;  ///< of a tensor-parallel team; unowned
   int rank = 0;
+  Scratch scratch;  ///< for the kernel that runs now
 
   explicit Queue(int threads = available_threads(), Isa level = best_isa()) : pool(threads), isa(level) {}
 
   /// Calls f(begin, end) on disjoint ranges that cover 0..n, at most `grain` long, taken by threads as they become free.
   template <class F>
   void parallel_for(int64_t n, int64_t grain, const F& f) {
+    if (n <= 0) return;
     if (n <= grain || pool.size() == 1) {
-      if (n > 0) f(int64_t{0}, n);
+      const FlushDenormals flush;
+      f(int64_t{0}, n);
       return;
     }
     std::atomic<int64_t> next{0};

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <string>
 
+#include "backends/cpu/denormals.h"
 #include "core/check.h"
 
 namespace infernum {
@@ -39,6 +40,7 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::start(Job job, const void* context) {
+  const FlushDenormals flush;
   if (workers_.empty()) return job(context, 0);
   job_ = job;
   context_ = context;
@@ -53,6 +55,7 @@ void ThreadPool::start(Job job, const void* context) {
 }
 
 void ThreadPool::work(int thread) {
+  const FlushDenormals flush;
   uint32_t seen = 0;
   while (true) {
     for (int spins = 0; epoch_.load(std::memory_order_acquire) == seen; spins++) {

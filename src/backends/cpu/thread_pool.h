@@ -18,6 +18,7 @@ class ThreadPool {
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
   /// Calls f(thread) for thread = 0..size()-1, thread 0 on the caller; returns when all are done. Not reentrant. f must not throw.
+  /// Subnormal floats count as zero in f (denormals.h).
   template <class F>
   void run(const F& f) {
     start([](const void* job, int thread) { (*static_cast<const F*>(job))(thread); }, &f);

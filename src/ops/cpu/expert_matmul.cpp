@@ -1,0 +1,42 @@
+// ExpertMatMul: (token, slot) pairs grouped by expert, one product for each expert that was chosen.
+#include <vector>
+
+#include "backends/cpu/queue.h"
+#include "core/check.h"
+#include "ops/cpu/product.h"
+#include "ops/kernels.h"
+
+namespace infernum {
+
+void kernel(ExpertMatMul, Queue<Cpu>& queue, View<Cpu> y, View<Cpu> x, View<Cpu> w, View<Cpu> ids) {
+  check_product(ExpertMatMul::name, y, x, w);
+  check(w.rank == 3 && w.size[1] == y.cols(), "expert_matmul: w is (experts, n, k) and y has n columns", w.rank, w.size[1], y.cols());
+  check(ids.dtype == DType::I32, "expert_matmul: ids are I32", ids.dtype);
+  const int64_t experts = w.size[0], tokens = ids.rows(), slots = ids.cols(), pairs = tokens * slots;
+  check(y.rows() == pairs && (x.rows() == pairs || x.rows() == tokens),
+        "expert_matmul: y has a row per (token, slot), x one per pair or per token", y.rows(), x.rows(), tokens, slots);
+  const int64_t share = x.rows() == pairs ? 1 : slots;  // consecutive pairs that read one row of x
+  std::vector<int32_t> first(static_cast<size_t>(experts) + 1), x_rows(static_cast<size_t>(pairs)), y_rows(static_cast<size_t>(pairs));
+  for (int64_t t = 0; t < tokens; t++)
+    for (int64_t s = 0; s < slots; s++) {
+      const int32_t e = ids.row<int32_t>(t)[s];
+      check(e >= 0 && e < experts, "expert_matmul: an id names an expert", e, experts);
+      first[static_cast<size_t>(e) + 1]++;
+    }
+  std::vector<Product> products;
+  const int64_t expert_bytes = matrix_bytes(w.dtype, w.size[1], w.size[2]);
+  for (int64_t e = 0; e < experts; e++) {
+    const auto i = static_cast<size_t>(e);
+    if (first[i + 1] > 0)
+      products.push_back({w.as<const std::byte>() + e * expert_bytes, x_rows.data() + first[i], y_rows.data() + first[i], first[i + 1]});
+    first[i + 1] += first[i];
+  }
+  for (int64_t p = 0; p < pairs; p++) {
+    const auto at = static_cast<size_t>(first[static_cast<size_t>(ids.row<int32_t>(p / slots)[p % slots])]++);
+    x_rows[at] = static_cast<int32_t>(p / share);
+    y_rows[at] = static_cast<int32_t>(p);
+  }
+  run_products(queue, y, x, w.dtype, products);
+}
+
+}  // namespace infernum

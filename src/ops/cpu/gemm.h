@@ -1,0 +1,116 @@
+// The inner products of one thread: what every instruction-set level provides to the drivers of MatMul, BlockMatMul and ExpertMatMul.
+// Nothing inline lives here, so that no code compiled for one level can be linked into another.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "backends/cpu/isa.h"
+#include "core/dtype.h"
+
+namespace infernum {
+
+/// c[c_rows[t]][j] (+)= sum over k of x[x_rows[t]] * w[j], t = 0..m-1, j = 0..n-1. Strides of x and w in bytes, of c in floats.
+struct DenseCall {
+  const std::byte* x;
+  int64_t x_stride;
+  const int32_t* x_rows;
+  const std::byte* w;
+  int64_t w_stride;
+  float* c;
+  int64_t c_stride;
+  const int32_t* c_rows;
+  int64_t m, n, k;
+  bool accumulate;
+};
+
+/// Activations as int8: x[k] = scale[k / 32] * q[k], with sums over blocks in the form that the weights ask for (StripForm).
+/// A block with an infinity or NaN has scale NaN and q zero.
+struct QuantizedRows {
+  int8_t* q;      ///< (rows, k)
+  float* scale;   ///< (rows, k / 32)
+  float* sum;     ///< (rows, k / 32): scale * sum of q, where weights have a min
+  int32_t* bias;  ///< (rows, k / 32, or k / 16 for fine scales): -zero * sum of q, where weights have a zero point
+  int64_t k;
+};
+
+constexpr int64_t activation_block = 32;
+constexpr int64_t group_rows = 16;
+
+/// 16 weight rows as bytes, over the part of k that a caller chose: w = scale * (q - zero), or scale * q - min.
+/// All three start at multiples of 64 bytes.
+struct Strip {
+  uint8_t* q;    ///< (k / 4, 16, 4)
+  float* scale;  ///< (k / 32, 16), or (k / 16, 16) for Q6_K
+  float* min;    ///< (k / 32, 16), used by Q4_K and Q5_K
+};
+
+/// What is common to all strips of a packed type.
+struct StripForm {
+  int zero;
+  bool has_min;
+  bool fine;  ///< a scale per 16 values, not 32
+};
+constexpr StripForm strip_form(DType packed) {
+  switch (packed) {
+    case DType::Q4_0_R16: return {8, false, false};
+    case DType::Q8_0_R16: return {128, false, false};
+    case DType::Q6_K_R16: return {32, false, true};
+    default: return {0, true, false};
+  }
+}
+
+/// c[c_rows[t]][16 g + r] (+)= x[x_rows[t]] * strips[g] row r, over blocks block0 .. block0 + blocks of x.
+struct StripCall {
+  QuantizedRows x;
+  const int32_t* x_rows;
+  int64_t block0, blocks;
+  const Strip* strips;
+  int groups;  ///< 1 or 2
+  StripForm form;
+  float* c;
+  int64_t c_stride;
+  const int32_t* c_rows;
+  int64_t m;
+  bool accumulate;
+};
+
+/// `packed` points at a row group of k values; fills the strip with k0 .. k1 (multiples of the block).
+struct UnpackCall {
+  DType type;
+  const std::byte* packed;
+  int64_t k, k0, k1;
+  Strip strip;
+};
+
+/// c[c_rows[t]][16 g + r] = x[x_rows[t]] * row r of group g, straight from packed groups, for few tokens.
+struct GemvCall {
+  DType type;
+  const std::byte* packed;
+  int64_t group_bytes, groups;
+  QuantizedRows x;
+  const int32_t* x_rows;
+  float* c;
+  int64_t c_stride;
+  const int32_t* c_rows;
+  int64_t m;
+};
+
+struct GemmKernels {
+  void (*dense_f32)(const DenseCall&);        ///< x F32, w F32
+  void (*dense_f16)(const DenseCall&);        ///< x F32, w F16
+  void (*dense_bf16)(const DenseCall&);       ///< x F32, w BF16
+  void (*dense_bf16_bf16)(const DenseCall&);  ///< both BF16; null: widen x and use dense_bf16
+  void (*quantize)(const float* x, const QuantizedRows& out, int64_t row, StripForm form);
+  void (*unpack)(const UnpackCall&);
+  void (*strip)(const StripCall&);
+  void (*gemv)(const GemvCall&);  ///< null: unpack and strip
+  int64_t gemv_tokens;            ///< gemv takes up to so many
+};
+
+extern const GemmKernels gemm_portable;
+#if defined(__x86_64__)
+extern const GemmKernels gemm_avx2, gemm_avx512;
+#endif
+const GemmKernels& gemm_kernels(Isa isa);
+
+}  // namespace infernum
