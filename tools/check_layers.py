@@ -7,8 +7,7 @@ import pathlib
 import re
 import sys
 
-# A folder of src/ may include only itself and the folders named before it. Programs may include all of src/ and their own folder.
-LAYERS = ["core", "quant", "backends", "ops", "formats", "blocks", "checkpoint", "layers", "models", "text", "runtime"]
+# Programs may include all of src/ and their own folder.
 PROGRAMS = ["apps", "bench", "examples"]
 SOURCES = {".h", ".cpp", ".cu", ".cuh"}
 HEADERS = {".h", ".cuh"}
@@ -20,6 +19,11 @@ ANGLED = re.compile(r"\s*#\s*include\s+(<[^>]+>)")
 SENTENCE = re.compile(r"///? ?\S+ \S+")
 
 
+def layer_order(root: pathlib.Path) -> list[str]:
+    """The folders of src/ in the order of CMakeLists.txt: each may include only itself and those before it."""
+    return re.findall(r"^infernum_library\((\w+)", (root / "CMakeLists.txt").read_text(encoding="utf-8"), re.MULTILINE)
+
+
 def line_limit(path: pathlib.PurePath) -> int:
     if path.suffix in (".cu", ".cuh"):
         return 500
@@ -29,7 +33,7 @@ def line_limit(path: pathlib.PurePath) -> int:
     return 400
 
 
-def layer_violation(path: pathlib.PurePath, target: str, root: pathlib.Path) -> str:
+def layer_violation(path: pathlib.PurePath, target: str, root: pathlib.Path, layers: list[str]) -> str:
     """Why `path` may not include "target"; empty where it may."""
     top = target.split("/")[0]
     in_src = (root / "src" / target).is_file()
@@ -41,20 +45,20 @@ def layer_violation(path: pathlib.PurePath, target: str, root: pathlib.Path) -> 
     if not in_src:
         return f'includes "{target}", which is not a file of src/ (write the path from src/)'
     layer = path.parts[1]
-    if layer in LAYERS and top in LAYERS and LAYERS.index(top) > LAYERS.index(layer):
-        return f'{layer} may not include "{target}": {top} comes after it in the order {" ".join(LAYERS)}'
+    if layer in layers and top in layers and layers.index(top) > layers.index(layer):
+        return f'{layer} may not include "{target}": {top} comes after it in the order {" ".join(layers)}'
     return ""
 
 
-def check_file(path: pathlib.PurePath, root: pathlib.Path) -> list[str]:
+def check_file(path: pathlib.PurePath, root: pathlib.Path, layers: list[str]) -> list[str]:
     lines = (root / path).read_text(encoding="utf-8").splitlines()
     found = []
 
     def report(line: int, rule: str) -> None:
         found.append(f"{path}:{line}: {rule}")
 
-    if path.parts[0] == "src" and path.parts[1] not in LAYERS:
-        report(1, f"folder src/{path.parts[1]} is not in the layer order of tools/check_layers.py")
+    if path.parts[0] == "src" and path.parts[1] not in layers:
+        report(1, f"folder src/{path.parts[1]} has no infernum_library() line in CMakeLists.txt, so it has no place in the layer order")
     if len(lines) > line_limit(path):
         report(len(lines), f"{len(lines)} lines, the limit is {line_limit(path)}")
     first = lines[0] if lines else ""
@@ -64,7 +68,7 @@ def check_file(path: pathlib.PurePath, root: pathlib.Path) -> list[str]:
     if path.suffix in HEADERS and "#pragma once" not in lines:
         report(1, "a header needs #pragma once")
     for number, line in enumerate(lines, 1):
-        if (quoted := QUOTED.match(line)) and (rule := layer_violation(path, quoted[1], root)):
+        if (quoted := QUOTED.match(line)) and (rule := layer_violation(path, quoted[1], root, layers)):
             report(number, rule)
         angled = ANGLED.match(line)
         if angled and path.parts[0] == "src" and path.suffix in HEADERS and HEAVY.match(angled[1]):
@@ -74,10 +78,11 @@ def check_file(path: pathlib.PurePath, root: pathlib.Path) -> list[str]:
 
 def violations(root: pathlib.Path) -> list[str]:
     found = []
+    layers = layer_order(root)
     for top in ["src", *PROGRAMS]:
         for file in sorted((root / top).rglob("*")):
             if file.suffix in SOURCES and file.is_file():
-                found += check_file(file.relative_to(root), root)
+                found += check_file(file.relative_to(root), root, layers)
     return found
 
 
