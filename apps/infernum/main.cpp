@@ -1,1 +1,2 @@
+// The infernum program: one binary, one subcommand per task.
 int main() { return 0; }
