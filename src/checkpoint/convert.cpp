@@ -69,8 +69,7 @@ std::string base_name(const std::string& path) {
 
 void convert_hugging_face(const Conversion& conversion) {
   const Checkpoint checkpoint = open_checkpoint(conversion.input);
-  const auto config = nlohmann::json::parse(checkpoint.config_json, nullptr, false);
-  check(config.is_object(), "config.json is not a JSON object", conversion.input);
+  const nlohmann::json config = parse_json_object(checkpoint.config_json, "config.json");
   const std::string architecture = gguf_architecture(ConfigReader(config).text("model_type"));
   std::vector<OutputTensor> tensors = plan_tensors(config, checkpoint.tensors);
   for (OutputTensor& tensor : tensors) tensor.type = chosen_type(tensor, conversion.type);
