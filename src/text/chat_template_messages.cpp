@@ -13,20 +13,24 @@ using Tokens = std::vector<std::pair<std::string, std::string>>;
 
 constexpr std::string_view kNeedle = "Quokka37";  // a word no template contains
 
-/// What the template prints for these messages; empty where it refuses them.
-std::string attempt(const ChatTemplate& chat, const Tokens& tokens, const Json& messages, bool generation_prompt = true) {
-  static const Json tools = Json::parse(
-      R"([{"type": "function", "function": {"name": "probe", "description": "d", "parameters": {"type": "object", "properties": {"key": {"type": "string", "description": "d"}}, "required": ["key"]}}}])");
+/// What the template prints for these messages; empty where it refuses them. Templates made for tool use want tools.
+std::string attempt(const ChatTemplate& chat, const Tokens& tokens, const Json& messages) {
+  static const Json key = {{"type", "string"}, {"description", "d"}};
+  static const Json parameters = {{"type", "object"}, {"properties", {{"key", key}}}, {"required", Json::array({"key"})}};
+  static const Json function = {{"name", "probe"}, {"description", "d"}, {"parameters", parameters}};
+  static const Json tools = Json::array({{{"type", "function"}, {"function", function}}});
   ChatInputs inputs;
   inputs.messages = &messages;
-  inputs.tools = messages.size() > 1 ? &tools : nullptr;
   inputs.special_tokens = tokens;
-  inputs.add_generation_prompt = generation_prompt;
-  try {
-    return text(chat.render(inputs));
-  } catch (const TemplateError&) {
-    return "";
+  for (const bool with_tools : {messages.size() > 1, messages.size() <= 1}) {
+    inputs.tools = with_tools ? &tools : nullptr;
+    try {
+      return text(chat.render(inputs));
+    } catch (const TemplateError&) {
+      continue;  // being refused is an answer too
+    }
   }
+  return "";
 }
 
 bool holds(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }

@@ -72,6 +72,11 @@ TEST(MessageForm, ATemplateThatIteratesKeepsParts) {
   EXPECT_TRUE(only.parts && only.only_parts);
 }
 
+TEST(MessageForm, ATemplateForToolUseIsTriedWithTools) {
+  const std::string tools = "{% for t in tools %}{{ t.function.name }}{% endfor %}";
+  EXPECT_TRUE(detect(tools + "{% for m in messages %}{% for p in m.content %}{{ p.text }}{% endfor %}{% endfor %}").parts);
+}
+
 TEST(MessageForm, ArgumentsAreObjectsUnlessTheTemplateConcatenatesThem) {
   const std::string head = "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}", tail = "{% endfor %}{% endfor %}";
   EXPECT_TRUE(detect(head + "{{ c.function.arguments|tojson }}" + tail).argument_objects);

@@ -9,7 +9,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const auto messages = nlohmann::ordered_json::parse(R"json([
     {"role": "system", "content": "Be brief <b>&</b> \u6f22"},
     {"role": "user", "content": [{"type": "text", "text": "It's \"a\"\n"}, {"type": "image"}]},
-    {"role": "assistant", "content": null, "tool_calls": [{"id": "c1", "function": {"name": "f", "arguments": {"x": 1.5, "y": [true, -3]}}}]},
+    {"role": "assistant", "content": null,
+     "tool_calls": [{"id": "c1", "function": {"name": "f", "arguments": {"x": 1.5, "y": [true, -3]}}}]},
     {"role": "tool", "content": "{\"t\": 21}"}])json");
   static const auto tools = nlohmann::ordered_json::parse(R"([{"type": "function", "function": {"name": "f", "parameters": {}}}])");
   static const auto extra = nlohmann::ordered_json::parse(R"({"enable_thinking": false, "n": 12, "s": "text"})");
