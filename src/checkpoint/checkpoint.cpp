@@ -45,18 +45,28 @@ void add_folder_weights(const fs::path& folder, Opening opening, TensorSource& t
   }
 }
 
+/// A shard by itself lacks most of the model.
+void refuse_lone_shard(const fs::path& file, const fs::path& folder) {
+  const fs::path index = folder / index_name;
+  if (file.filename() == single_name || !fs::exists(index)) return;
+  for (const auto& [name, shard] : parse_safetensors_index(read_text_file(index.string()), index.string()))
+    check(shard != file.filename().string(), "checkpoint: the file is a shard of an index, open the folder instead", file.string());
+}
+
 Checkpoint open_hugging_face(const std::string& path, Opening opening) {
   Checkpoint checkpoint;
   const fs::path given(path);
   const bool is_folder = fs::is_directory(given), is_index = given.filename().string().ends_with(".safetensors.index.json");
   const fs::path folder = is_folder ? given : given.has_parent_path() ? given.parent_path() : fs::path(".");
   read_side_files(folder.string(), checkpoint);
-  if (is_folder)
+  if (is_folder) {
     add_folder_weights(folder, opening, checkpoint.tensors);
-  else if (is_index)
+  } else if (is_index) {
     add_sharded_safetensors(path, opening, checkpoint.tensors);
-  else
+  } else {
+    refuse_lone_shard(given, folder);
     add_safetensors(path, opening, checkpoint.tensors);
+  }
   return checkpoint;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -36,8 +37,39 @@ uint32_t file_type(DType type) {
   return row->file_type;
 }
 
-DType chosen_type(const OutputTensor& tensor, DType wanted) {
-  return stays_f32(tensor.name, tensor.shape.rank()) ? DType::F32 : fallback_type(wanted, tensor.shape.last());
+/// The choice of llama.cpp for the M mixtures: the head, and in the first and last eighth of the layers and every third one between them
+/// the value and down projections. A tied embedding is the head.
+bool matters_most(std::string_view name, int64_t layers, bool tied) {
+  if (name == "output.weight" || (tied && name == "token_embd.weight")) return true;
+  int64_t layer = 0;
+  if (name.substr(0, 4) != "blk." || std::from_chars(name.data() + 4, name.data() + name.size(), layer).ec != std::errc()) return false;
+  const std::string_view part = name.substr(name.find('.', 4) + 1);
+  if (part != "attn_v.weight" && part != "ffn_down.weight" && part != "ffn_down_exps.weight") return false;
+  const int64_t eighth = layers / 8;
+  return layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2;
+}
+
+/// Fills in the types of all tensors.
+void choose_types(const Conversion& conversion, std::vector<OutputTensor>& tensors, int64_t layers) {
+  const bool tied = std::none_of(tensors.begin(), tensors.end(), [](const OutputTensor& t) { return t.name == "output.weight"; });
+  for (OutputTensor& tensor : tensors) {
+    const StoredTensor* source = tensor.parts.empty() ? nullptr : tensor.parts[0];
+    if (source && !is_float(source->dtype) && !is_gguf_block(source->dtype)) {
+      tensor.type = source->dtype;  // integers, copied as they are
+    } else if (stays_f32(tensor.name, tensor.shape.rank())) {
+      tensor.type = DType::F32;
+    } else {
+      const bool raised = conversion.medium && matters_most(tensor.name, layers, tied);
+      tensor.type = fallback_type(raised ? DType::Q6_K : conversion.type, tensor.shape.last());
+    }
+  }
+}
+
+/// general.file_type.
+uint32_t file_type(const Conversion& conversion) {
+  if (!conversion.medium) return file_type(conversion.type);
+  check(conversion.type == DType::Q4_K || conversion.type == DType::Q5_K, "only Q4_K and Q5_K have an M mixture, not", conversion.type);
+  return file_type(conversion.type) + 1;
 }
 
 /// Declares and writes all tensors.
@@ -69,11 +101,10 @@ std::string base_name(const std::string& path) {
 
 void convert_hugging_face(const Conversion& conversion) {
   const Checkpoint checkpoint = open_checkpoint(conversion.input);
-  const auto config = nlohmann::json::parse(checkpoint.config_json, nullptr, false);
-  check(config.is_object(), "config.json is not a JSON object", conversion.input);
+  const nlohmann::json config = parse_json_object(checkpoint.config_json, "config.json");
   const std::string architecture = gguf_architecture(ConfigReader(config).text("model_type"));
   std::vector<OutputTensor> tensors = plan_tensors(config, checkpoint.tensors);
-  for (OutputTensor& tensor : tensors) tensor.type = chosen_type(tensor, conversion.type);
+  choose_types(conversion, tensors, ConfigReader(config).integer("num_hidden_layers"));
   RopeFactors factors = rope_factors(config);
   if (!factors.all.empty()) tensors.push_back(factor_tensor("rope_freqs.weight", std::move(factors.all)));
   if (!factors.long_context.empty()) {
@@ -85,7 +116,7 @@ void convert_hugging_face(const Conversion& conversion) {
   writer.set("general.architecture", architecture);
   writer.set("general.type", std::string("model"));
   writer.set("general.name", base_name(conversion.input));
-  writer.set("general.file_type", file_type(conversion.type));
+  writer.set("general.file_type", file_type(conversion));
   write_hyper_parameters(config, architecture, writer);
   write_tokenizer(checkpoint, ConfigReader(config).integer("vocab_size"), writer);
   write_tensors(conversion, tensors, writer);
@@ -122,13 +153,11 @@ void convert_gguf(const Conversion& conversion) {
   const Gguf gguf = open_gguf(conversion.input);
   GgufWriter writer(conversion.output);
   copy_metadata(*gguf.metadata, writer);
-  writer.set("general.file_type", file_type(conversion.type));
+  writer.set("general.file_type", file_type(conversion));
   std::vector<OutputTensor> tensors;
-  for (const StoredTensor& source : gguf.tensors) {
-    OutputTensor tensor{source.name, source.dtype, source.shape, {&source}, 0, {}};
-    if (is_float(source.dtype) || is_gguf_block(source.dtype)) tensor.type = chosen_type(tensor, conversion.type);
-    tensors.push_back(std::move(tensor));
-  }
+  for (const StoredTensor& source : gguf.tensors) tensors.push_back({source.name, source.dtype, source.shape, {&source}, 0, {}});
+  const auto architecture = gguf.metadata->find_string("general.architecture").value_or("");
+  choose_types(conversion, tensors, gguf.metadata->find_int(std::string(architecture) + ".block_count", 1, 4096).value_or(1));
   write_tensors(conversion, tensors, writer);
 }
 
@@ -168,8 +197,16 @@ DType parse_gguf_type(std::string_view name) {
   fail("unknown type to convert to", name, "known are", known);
 }
 
+void set_target(Conversion& conversion, std::string_view name) {
+  const size_t plain = name.size() < 2 ? 0 : name.size() - 2;
+  const std::string_view ending = name.substr(plain);
+  conversion.medium = ending == "_M" || ending == "_m";
+  conversion.type = parse_gguf_type(conversion.medium ? name.substr(0, plain) : name);
+  file_type(conversion);
+}
+
 void convert_to_gguf(const Conversion& conversion) {
-  file_type(conversion.type);  // refuses before anything is read
+  file_type(conversion);  // refuses before anything is read
   std::error_code ignored;
   check(!std::filesystem::equivalent(conversion.input, conversion.output, ignored), "input and output are the same file", conversion.input);
   const bool gguf = std::filesystem::path(conversion.input).extension() == ".gguf";

@@ -109,6 +109,18 @@ void write_window(const ConfigReader& read, const std::string& architecture, Ggu
 
 }  // namespace
 
+json parse_json_object(const std::string& text, const char* file) {
+  constexpr int deepest = 64;
+  if (text.empty()) return json::object();
+  const auto shallow = [&](int depth, json::parse_event_t, json&) {
+    check(depth <= deepest, "JSON nested too deeply", file, "levels", depth);
+    return true;
+  };
+  json value = json::parse(text, shallow, false);
+  check(value.is_object(), "not a JSON object", file);
+  return value;
+}
+
 const json* ConfigReader::find(const char* key) const {
   const auto at = config_.find(key);
   return at == config_.end() || at->is_null() ? nullptr : &*at;

@@ -11,6 +11,10 @@ namespace infernum {
 
 class GgufWriter;
 
+/// An object, empty for empty text; throws for anything else and for nesting that would exhaust the stack of a reader. `file` is for
+/// messages.
+nlohmann::json parse_json_object(const std::string& text, const char* file);
+
 /// Typed look-ups in a config.json; messages name the key and the value.
 class ConfigReader {
  public:

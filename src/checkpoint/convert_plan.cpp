@@ -134,7 +134,8 @@ std::vector<OutputTensor> plan_tensors(const nlohmann::json& config, const Tenso
             read.head_dim());
     }
     if (name == "token_embd.weight")
-      check(out.shape.rank() == 2 && out.shape[0] == vocab_size, "the embedding has vocab_size rows", out.shape, "vocab_size", vocab_size);
+      check(out.shape == Shape{vocab_size, read.integer("hidden_size")}, "the embedding is (vocab_size, hidden_size)", out.shape,
+            "config.json has", vocab_size, read.integer("hidden_size"));
     tensors.push_back(std::move(out));
   }
   return tensors;

@@ -22,7 +22,8 @@ class Rows {
     elements_ = tensor.permuted_heads > 0 && tensor.shape.rank() == 1 ? 1 : tensor.shape.last();
     count_ = elements_ == 0 ? 0 : tensor.shape.elements() / elements_;
     for (const StoredTensor* part : tensor.parts) {
-      check(is_float(part->dtype) || is_gguf_block(part->dtype), "cannot convert", part->name, "of type", part->dtype);
+      check(is_float(part->dtype) || is_gguf_block(part->dtype) || part->dtype == tensor.type, "cannot convert", part->name, "of type",
+            part->dtype);
       check(part->data != nullptr || part->bytes == 0, "the data of the tensor is missing", part->name);
     }
     if (!tensor.parts.empty()) rows_per_part_ = count_ / static_cast<int64_t>(tensor.parts.size());

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/convert_config.h"
 #include "checkpoint/gguf_writer.h"
 #include "checkpoint/text_file.h"
 #include "core/check.h"
@@ -16,8 +17,6 @@ namespace infernum {
 namespace {
 
 using nlohmann::json;
-
-constexpr int deepest = 8;  // sequences in sequences; real files have one level
 
 enum TokenType : int32_t { Normal = 1, Unknown = 2, Control = 3, UserDefined = 4, Unused = 5, Byte = 6 };
 
@@ -99,7 +98,7 @@ std::vector<float> scores_from(const std::vector<std::string>& merges, const Voc
 }
 
 /// True if a normaliser or pre-tokenizer puts a space in front of the text.
-bool adds_space_prefix(const json& part, int depth = 0) {
+bool adds_space_prefix(const json& part) {
   const std::string type = text_of(member(part, "type"));
   if (type == "Prepend") return true;
   if (type == "Metaspace") {
@@ -108,14 +107,14 @@ bool adds_space_prefix(const json& part, int depth = 0) {
   }
   for (const char* list : {"normalizers", "pretokenizers"})
     for (const json& inner : member(part, list))
-      if (depth < deepest && adds_space_prefix(inner, depth + 1)) return true;
+      if (adds_space_prefix(inner)) return true;
   return false;
 }
 
 /// True if the template of the post-processor begins (or ends) with the special token.
-bool template_adds(const json& post, const std::string& token, bool front, int depth = 0) {
+bool template_adds(const json& post, const std::string& token, bool front) {
   for (const json& inner : member(post, "processors"))
-    if (depth < deepest && template_adds(inner, token, front, depth + 1)) return true;
+    if (template_adds(inner, token, front)) return true;
   const json& single = member(post, "single");
   if (!single.is_array() || single.empty()) return false;
   return text_of(member(member(front ? single.front() : single.back(), "SpecialToken"), "id")) == token;
@@ -127,13 +126,6 @@ std::string special_text(const json& config, const char* key) {
   return value.is_object() ? text_of(member(value, "content")) : text_of(value);
 }
 
-json parse(const std::string& text, const char* file) {
-  if (text.empty()) return json::object();
-  json value = json::parse(text, nullptr, false);
-  check(value.is_object(), "not a JSON object", file);
-  return value;
-}
-
 void write_special_tokens(const Checkpoint& checkpoint, const json& tokenizer, const json& config, const Vocabulary& v,
                           GgufWriter& writer) {
   const std::string prefix = "tokenizer.ggml.";
@@ -141,7 +133,7 @@ void write_special_tokens(const Checkpoint& checkpoint, const json& tokenizer, c
     const auto at = v.ids.find(token);
     return token.empty() || at == v.ids.end() ? std::nullopt : std::optional(at->second);
   };
-  const json model = parse(checkpoint.config_json, "config.json");
+  const json model = parse_json_object(checkpoint.config_json, "config.json");
   const std::pair<const char*, const char*> roles[] = {
       {"bos", "bos"}, {"unk", "unknown"}, {"pad", "padding"}, {"sep", "seperator"}, {"mask", "mask"}};
   for (const auto& [ours, theirs] : roles) {
@@ -185,14 +177,14 @@ void write_chat_templates(const Checkpoint& checkpoint, const json& config, Gguf
 }  // namespace
 
 void write_tokenizer(const Checkpoint& checkpoint, int64_t vocab_size, GgufWriter& writer) {
-  const json config = parse(checkpoint.tokenizer_config_json, "tokenizer_config.json");
+  const json config = parse_json_object(checkpoint.tokenizer_config_json, "tokenizer_config.json");
   write_chat_templates(checkpoint, config, writer);
   if (checkpoint.tokenizer_json.empty()) {
     log_warning(checkpoint.path + " has no tokenizer.json; the GGUF file will have no vocabulary");
     writer.set("tokenizer.ggml.model", std::string("no_vocab"));
     return;
   }
-  const json tokenizer = parse(checkpoint.tokenizer_json, "tokenizer.json");
+  const json tokenizer = parse_json_object(checkpoint.tokenizer_json, "tokenizer.json");
   writer.set("tokenizer.huggingface.json", checkpoint.tokenizer_json);
   const json& model = member(tokenizer, "model");
   if (text_of(member(model, "type")) != "BPE") {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "checkpoint/gguf_metadata.h"
-#include "checkpoint/safetensors.h"
+#include "checkpoint/opening.h"
 #include "checkpoint/stored_tensor.h"
 
 namespace infernum {

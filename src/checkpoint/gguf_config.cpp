@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <unordered_set>
 
 #include "checkpoint/gguf_rope.h"
@@ -22,14 +23,21 @@ class Source {
  public:
   Source(const Gguf& file, std::string_view arch) : gguf(file), metadata(*file.metadata), prefix(std::string(arch) + ".") {
     for (const StoredTensor& tensor : file.tensors) names_.insert(tensor.name);
-    const int64_t nextn = metadata.find_int(prefix + "nextn_predict_layers", 0, most_layers).value_or(0);
+    // Read by gguf_rope_parameters(), or without effect.
+    for (const char* name : {"rope.freq_base", "rope.scale_linear", "rope.scaling.type", "rope.scaling.factor",
+                             "rope.scaling.original_context_length", "rope.scaling.attn_factor", "rope.scaling.yarn_beta_fast",
+                             "rope.scaling.yarn_beta_slow", "rope.scaling.finetuned", "tensor_data_layout", "vocab_size"})
+      key(name);
+    const int64_t nextn = find("nextn_predict_layers", 0, most_layers).value_or(0);
     blocks_ = require("block_count", nextn + 1, most_layers);
     layers = blocks_ - nextn;
   }
 
-  int64_t require(const char* key, int64_t low = 1, int64_t high = largest) const { return metadata.require_int(prefix + key, low, high); }
-  std::optional<int64_t> find(const char* key, int64_t low = 1, int64_t high = largest) const {
-    return metadata.find_int(prefix + key, low, high);
+  /// The full name of a key, noted as read.
+  std::string key(std::string_view name) const { return *read_.insert(prefix + std::string(name)).first; }
+  int64_t require(const char* name, int64_t low = 1, int64_t high = largest) const { return metadata.require_int(key(name), low, high); }
+  std::optional<int64_t> find(const char* name, int64_t low = 1, int64_t high = largest) const {
+    return metadata.find_int(key(name), low, high);
   }
   bool has_tensor(const std::string& name) const { return names_.count(name) != 0; }
   const StoredTensor* tensor(std::string_view name) const {
@@ -38,17 +46,24 @@ class Source {
     return nullptr;
   }
   /// A number that the format allows to vary by layer and this architecture does not.
-  std::optional<int64_t> same_in_all_layers(const char* key) const {
-    const auto values = metadata.find_per_layer(prefix + key, blocks_, 1, largest);
+  std::optional<int64_t> same_in_all_layers(const char* name) const {
+    const auto values = metadata.find_per_layer(key(name), blocks_, 1, largest);
     if (!values) return std::nullopt;
     const bool same = std::all_of(values->begin(), values->end(), [&](int64_t v) { return v == values->front(); });
-    check(same, "gguf: value differs between layers, which this architecture does not support", printable(prefix + key), "in",
+    check(same, "gguf: value differs between layers, which this architecture does not support", printable(key(name)), "in",
           metadata.path());
     return values->front();
   }
-  int64_t require_same_in_all_layers(const char* key) const {
-    const auto value = same_in_all_layers(key);
-    return value ? *value : require(key);
+  int64_t require_same_in_all_layers(const char* name) const {
+    const auto value = same_in_all_layers(name);
+    return value ? *value : require(name);
+  }
+  /// One line about keys of the architecture that nobody asked for: they may change what the model computes.
+  void warn_of_unread_keys() const {
+    std::string unread;
+    for (const auto& [name, value] : metadata.values())
+      if (name.starts_with(prefix) && !read_.count(name)) unread.append(unread.empty() ? "" : ", ").append(printable(name));
+    if (!unread.empty()) log_warning(metadata.path() + ": metadata keys are not understood and ignored: " + unread);
   }
 
   const Gguf& gguf;
@@ -58,6 +73,7 @@ class Source {
 
  private:
   int64_t blocks_ = 0;
+  mutable std::set<std::string> read_;
   std::unordered_set<std::string_view> names_;
 };
 
@@ -96,7 +112,7 @@ json decoder(const Source& s, bool interleaved) {
                  {"num_key_value_heads", kv_heads},
                  {"head_dim", head_dim},
                  {"max_position_embeddings", s.require("context_length")},
-                 {"rms_norm_eps", shortest(s.metadata.require_float(s.prefix + "attention.layer_norm_rms_epsilon"))},
+                 {"rms_norm_eps", shortest(s.metadata.require_float(s.key("attention.layer_norm_rms_epsilon")))},
                  {"vocab_size", vocabulary(s)},
                  {"tie_word_embeddings", !s.has_tensor("output.weight")}};
   config["rope_parameters"] = gguf_rope_parameters(s.gguf, {s.prefix, rotary, 10000.0, interleaved});
@@ -112,7 +128,7 @@ void add_experts(json& config, const Source& s, const char* count_key) {
   // Softmax over all experts, unscaled: what the families here compute.
   const int64_t gating = s.find("expert_gating_func", 0).value_or(1);
   check(gating <= 1, "gguf: expert_gating_func is not supported for this architecture", gating, s.metadata.path());
-  const double scale = s.metadata.find_float(s.prefix + "expert_weights_scale").value_or(1.0);
+  const double scale = s.metadata.find_float(s.key("expert_weights_scale")).value_or(1.0);
   check(scale == 0 || scale == 1, "gguf: expert_weights_scale is not supported for this architecture", scale, s.metadata.path());
 }
 
@@ -168,7 +184,7 @@ json qwen3moe(const Source& s) {
   const int64_t width = s.require("expert_feed_forward_length");
   config["moe_intermediate_size"] = width;
   config["intermediate_size"] = s.same_in_all_layers("feed_forward_length").value_or(width);
-  config["norm_topk_prob"] = s.metadata.find_bool(s.prefix + "expert_weights_norm").value_or(true);  // true in every released model
+  config["norm_topk_prob"] = s.metadata.find_bool(s.key("expert_weights_norm")).value_or(true);  // true in every released model
   config["decoder_sparse_step"] = 1;
   json dense = json::array();
   for (int64_t i = 0; i < s.layers; i++)
@@ -203,7 +219,9 @@ GgufConfig make_gguf_config(const Gguf& gguf) {
     for (const auto& a : architectures) known += (known.empty() ? "" : ", ") + std::string(a.arch);
     fail("gguf: unknown general.architecture", printable(arch), "known are", known, "in", metadata.path());
   }
-  json config = row->config(Source(gguf, arch));
+  const Source source(gguf, arch);
+  json config = row->config(source);
+  source.warn_of_unread_keys();
   const int64_t vocab_size = config["vocab_size"].get<int64_t>();
 
   GgufConfig made;

@@ -192,6 +192,16 @@ TEST(GgufConfig, RopeFactorTensors) {
   EXPECT_EQ(longrope["attention_factor"], 1.25);
 }
 
+TEST(GgufConfig, UnknownKeysAreMentionedOnce) {
+  testing::internal::CaptureStderr();
+  config_of(decoder("qwen2").u32("qwen2.attention.sliding_window", 512).u32("qwen2.magic", 1).u32("other.magic", 1));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("not understood and ignored: \"qwen2.attention.sliding_window\", \"qwen2.magic\"\n"));
+  testing::internal::CaptureStderr();
+  open_checkpoint("tests/data/gguf/storyteller-Q4_K_M.gguf");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
 TEST(GgufConfig, StopTokens) {
   GgufBuilder b = decoder("llama");
   b.u32("tokenizer.ggml.eos_token_id", 7).u32("tokenizer.ggml.eot_token_id", 3).u32("tokenizer.ggml.eom_token_id", 7);

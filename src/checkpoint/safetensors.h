@@ -7,12 +7,10 @@
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/opening.h"
 #include "checkpoint/stored_tensor.h"
 
 namespace infernum {
-
-/// HeadersOnly: tensor bytes may be missing (an unfinished download, a fetched header); such tensors have null data.
-enum class Opening { Complete, HeadersOnly };
 
 struct Safetensors {
   std::vector<StoredTensor> tensors;  ///< in the order of their bytes, names as written

@@ -102,15 +102,22 @@ void append_formatted(Runtime& rt, Text& out, const Spec& spec, const Value& v) 
   out.append(number(rt, spec, v));
 }
 
+struct Numbering {
+  size_t next = 0;  // of {}
+  bool automatic = false, manual = false;
+};
+
 /// The argument of {}, {0} or {name}, with .attribute and [key] steps.
-Value field_value(Runtime& rt, std::string_view field, const Arguments& arguments, size_t& automatic) {
+Value field_value(Runtime& rt, std::string_view field, const Arguments& arguments, Numbering& numbering) {
   const size_t end = std::min(field.find_first_of(".["), field.size());
   const std::string_view name = field.substr(0, end);
   Value v = Undefined{};
   bool found = false;
   size_t index = 0;
   const bool positional = name.empty() || std::from_chars(name.data(), name.data() + name.size(), index).ptr == name.data() + name.size();
-  if (name.empty()) index = automatic++;
+  if (name.empty()) index = numbering.next++;
+  (name.empty() ? numbering.automatic : numbering.manual) |= positional;
+  if (numbering.automatic && numbering.manual) rt.fail("format: {} and {0} cannot be mixed");
   size_t at = 0;
   for (auto& argument : arguments) {
     if (positional ? !argument.name && at++ == index : argument.name && argument.name->bytes == name) v = argument.value, found = true;
@@ -184,7 +191,7 @@ Text format_percent(Runtime& rt, const Text& format, const Arguments& arguments)
 Text format_braces(Runtime& rt, const Text& format, const Arguments& arguments) {
   const std::string& s = format.bytes;
   Text out;
-  size_t automatic = 0;
+  Numbering numbering;
   for (size_t at = 0; at < s.size();) {
     const size_t brace = std::min(s.find_first_of("{}", at), s.size());
     out.append(format, at, brace);
@@ -198,7 +205,7 @@ Text format_braces(Runtime& rt, const Text& format, const Arguments& arguments) 
     if (close == std::string::npos) rt.fail(std::string("format: single '") + s[brace] + "' in format string");
     const std::string_view field = std::string_view(s).substr(brace + 1, close - brace - 1);
     const size_t colon = std::min(field.find(':'), field.size()), mark = std::min(field.find('!'), colon);
-    const Value v = field_value(rt, field.substr(0, mark), arguments, automatic);
+    const Value v = field_value(rt, field.substr(0, mark), arguments, numbering);
     Spec spec = brace_spec(rt, field.substr(std::min(colon + 1, field.size())), v);
     if (field.substr(mark, colon - mark) == "!r") spec.type = 'r';
     append_formatted(rt, out, spec, v);

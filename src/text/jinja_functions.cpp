@@ -6,42 +6,43 @@
 namespace infernum::jinja {
 
 Bound::Bound(Runtime& rt, std::string_view callee, const Arguments& arguments, std::initializer_list<std::string_view> parameters)
-    : rt_(rt), callee_(callee), parameters_(parameters), values_(parameters.size(), nullptr) {
+    : rt_(rt), callee_(callee) {
+  for (auto name : parameters) parameters_.push_back({name});
   size_t position = 0;
   for (auto& argument : arguments) {
     size_t at = 0;
     if (!argument.name) {
       at = position++;
-      if (at >= values_.size())
-        rt.fail(std::string(callee) + " takes at most " + std::to_string(values_.size()) + " arguments, not " +
+      if (at >= parameters_.size())
+        rt.fail(std::string(callee) + " takes at most " + std::to_string(parameters_.size()) + " arguments, not " +
                 std::to_string(arguments.size()));
     } else {
-      while (at < values_.size() && parameters.begin()[at] != argument.name->bytes) at++;
-      if (at == values_.size()) rt.fail(std::string(callee) + " has no parameter '" + argument.name->bytes.substr(0, 60) + "'");
-      if (values_[at]) rt.fail(std::string(callee) + " got multiple values for '" + argument.name->bytes + "'");
+      while (at < parameters_.size() && parameters_[at].name != argument.name->bytes) at++;
+      if (at == parameters_.size()) rt.fail(std::string(callee) + " has no parameter '" + argument.name->bytes.substr(0, 60) + "'");
+      if (parameters_[at].value) rt.fail(std::string(callee) + " got multiple values for '" + argument.name->bytes + "'");
     }
-    values_[at] = &argument.value;
+    parameters_[at].value = &argument.value;
   }
 }
 
 const Value& Bound::at(size_t i) const {
-  if (!values_[i]) rt_.fail(std::string(callee_) + " needs the argument '" + std::string(parameters_.begin()[i]) + "'");
-  return *values_[i];
+  if (!has(i)) rt_.fail(std::string(callee_) + " needs the argument '" + std::string(parameters_[i].name) + "'");
+  return *parameters_[i].value;
 }
 
 Str Bound::text(size_t i) const {
   const Value& v = at(i);
   if (auto* s = as<Str>(v)) return *s;
-  rt_.fail(std::string(callee_) + ": '" + std::string(parameters_.begin()[i]) + "' must be a string, not " + type_name(v));
+  rt_.fail(std::string(callee_) + ": '" + std::string(parameters_[i].name) + "' must be a string, not " + type_name(v));
 }
 
-Str Bound::text_or_none(size_t i) const { return !has(i) || is_none(*values_[i]) ? nullptr : text(i); }
+Str Bound::text_or_none(size_t i) const { return !has(i) || is_none(*parameters_[i].value) ? nullptr : text(i); }
 
 int64_t Bound::integer(size_t i) const {
   const Value& v = at(i);
   if (auto* n = as<int64_t>(v)) return *n;
   if (auto* b = as<bool>(v)) return *b;
-  rt_.fail(std::string(callee_) + ": '" + std::string(parameters_.begin()[i]) + "' must be an integer, not " + type_name(v));
+  rt_.fail(std::string(callee_) + ": '" + std::string(parameters_[i].name) + "' must be an integer, not " + type_name(v));
 }
 
 namespace {

@@ -131,12 +131,13 @@ bool is_usual_role(const nlohmann::ordered_json& v) {
   return v.is_string() && std::find(std::begin(roles), std::end(roles), v.get_ref<const std::string&>()) != std::end(roles);
 }
 
-/// Refuses nesting while parsing: the document's own recursion is bounded by the same limit.
-bool too_deep(std::string_view text, int limit) {
+}  // namespace
+
+bool nests_deeper(std::string_view json, int limit) {
   int depth = 0;
   bool quoted = false;
-  for (size_t i = 0; i < text.size(); i++) {
-    const char c = text[i];
+  for (size_t i = 0; i < json.size(); i++) {
+    const char c = json[i];
     if (quoted && c == '\\')
       i++;
     else if (c == '"')
@@ -149,8 +150,6 @@ bool too_deep(std::string_view text, int limit) {
   return false;
 }
 
-}  // namespace
-
 Text to_json(Runtime& rt, const Value& v, const JsonStyle& style) {
   if (auto* u = as<Undefined>(v)) rt.fail("tojson: " + describe_undefined(*u));
   Writer writer(rt, style);
@@ -160,7 +159,7 @@ Text to_json(Runtime& rt, const Value& v, const JsonStyle& style) {
 
 Value from_json(Runtime& rt, const Text& text) {
   rt.step(text.size() / 8);
-  if (too_deep(text.bytes, rt.limits().nesting))
+  if (nests_deeper(text.bytes, rt.limits().nesting))
     rt.fail("from_json: nested deeper than " + std::to_string(rt.limits().nesting) + " levels");
   rt.grow(text.size() * 8);  // what the parsed document takes while it is converted, roughly
   const auto document = nlohmann::ordered_json::parse(text.bytes, nullptr, false);

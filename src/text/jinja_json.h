@@ -10,6 +10,9 @@ namespace infernum::jinja {
 /// the usual words, counts as the template's own: some templates spell their control tokens with it (<|user|>).
 enum class Origin { Request, Conversation, Template };
 
+/// Whether the brackets of a JSON text nest deeper than `limit`: asked before parsing, since walking the document recurses.
+bool nests_deeper(std::string_view json, int limit);
+
 Value from_document(Runtime& rt, const nlohmann::ordered_json& document, Origin origin, int depth = 0);
 
 }  // namespace infernum::jinja

@@ -12,21 +12,24 @@ namespace infernum::jinja {
 class Bound {
  public:
   Bound(Runtime& rt, std::string_view callee, const Arguments& arguments, std::initializer_list<std::string_view> parameters);
-  bool has(size_t i) const { return values_[i] != nullptr; }
+  bool has(size_t i) const { return parameters_[i].value != nullptr; }
   const Value& at(size_t i) const;  // an error where it is missing
   /// Also an error where the value has another type.
   Str text(size_t i) const;
   int64_t integer(size_t i) const;
   int64_t integer(size_t i, int64_t otherwise) const { return has(i) ? integer(i) : otherwise; }
-  bool flag(size_t i, bool otherwise) const { return has(i) ? truthy(*values_[i]) : otherwise; }
+  bool flag(size_t i, bool otherwise) const { return has(i) ? truthy(*parameters_[i].value) : otherwise; }
   /// Null where missing or none.
   Str text_or_none(size_t i) const;
 
  private:
   Runtime& rt_;
   std::string_view callee_;
-  std::initializer_list<std::string_view> parameters_;
-  std::vector<const Value*> values_;
+  struct Parameter {
+    std::string_view name;
+    const Value* value = nullptr;
+  };
+  std::vector<Parameter> parameters_;
 };
 
 // jinja_operators.cpp

@@ -221,7 +221,10 @@ std::optional<Value> element(Runtime& rt, const Value& object, const Value& key)
     rt.step((*s)->size() / 8);
     const auto offsets = character_offsets((*s)->bytes);
     const auto at = position(integer(key), offsets.size() - 1);
-    return at ? std::optional<Value>(rt.text((*s)->slice(offsets[*at], offsets[*at + 1]))) : std::nullopt;
+    if (!at) return std::nullopt;
+    Text character = (*s)->slice(offsets[*at], offsets[*at + 1]);
+    character.markup = (*s)->markup;
+    return rt.text(std::move(character));
   }
   return std::nullopt;
 }

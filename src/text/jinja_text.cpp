@@ -227,7 +227,7 @@ std::vector<Text> split_blanks(const Text& text, long long max_splits) {
   for (skip(true); at < text.size(); skip(true)) {
     const size_t begin = at;
     if (max_splits >= 0 && static_cast<long long>(parts.size()) == max_splits) {
-      parts.push_back(strip(text.slice(begin, text.size()), nullptr, false, true));
+      parts.push_back(text.slice(begin, text.size()));
       break;
     }
     skip(false);

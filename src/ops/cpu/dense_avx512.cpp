@@ -1,5 +1,5 @@
-// Dense weights as they lie in the file: both operands run along k, sums stay in 16 lanes until the end of the row.
-// Floor, many tokens: one vector multiply-add a cycle (16 products; 32 with vdpbf16ps). Few tokens: weight bytes / memory bandwidth.
+// Few tokens times dense weights as they lie in the file: both operands run along k, sums stay in 16 lanes until the end of the row.
+// Floor: weight bytes / memory bandwidth.
 #include "ops/cpu/gemm_avx512.h"
 
 namespace infernum {
@@ -163,9 +163,9 @@ void multiply(const DenseCall& call) {
 
 }  // namespace
 
-void dense_f32_avx512(const DenseCall& call) { multiply<F32Weights>(call); }
-void dense_f16_avx512(const DenseCall& call) { multiply<F16Weights>(call); }
-void dense_bf16_avx512(const DenseCall& call) { multiply<BF16Weights>(call); }
-void dense_bf16_bf16_avx512(const DenseCall& call) { multiply<BF16Pairs>(call); }
+void dense_f32_avx512(const DenseCall& call) { call.m > in_place_tokens ? panel_f32_avx512(call) : multiply<F32Weights>(call); }
+void dense_f16_avx512(const DenseCall& call) { call.m > in_place_tokens ? panel_f16_avx512(call) : multiply<F16Weights>(call); }
+void dense_bf16_avx512(const DenseCall& call) { call.m > in_place_tokens ? panel_bf16_avx512(call) : multiply<BF16Weights>(call); }
+void dense_bf16_bf16_avx512(const DenseCall& call) { call.m > in_place_tokens ? panel_bf16_bf16_avx512(call) : multiply<BF16Pairs>(call); }
 
 }  // namespace infernum

@@ -21,7 +21,9 @@ struct DenseCall {
   const int32_t* c_rows;
   int64_t m, n, k;
   bool accumulate;
+  std::byte* workspace;  ///< dense_workspace_bytes of this thread, 64-byte aligned
 };
+constexpr int64_t dense_workspace_bytes = 212 << 10;
 
 /// Activations as int8: x[k] = scale[k / 32] * q[k], with sums over blocks in the form that the weights ask for (StripForm).
 /// A block with an infinity or NaN has scale NaN and q zero.
