@@ -11,7 +11,8 @@ endif()
 add_library(infernum_flags INTERFACE)
 target_include_directories(infernum_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 # -Wno-restrict: g++ 12 misjudges operator+ of std::string (GCC bug 105329).
-target_compile_options(infernum_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-psabi -Wno-restrict -Werror)
+target_compile_options(infernum_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-psabi -Wno-restrict -Werror
+  $<$<CXX_COMPILER_ID:Clang>:-Wno-unknown-warning-option>)
 target_link_libraries(infernum_flags INTERFACE Threads::Threads)
 if(INFERNUM_SANITIZE)
   target_compile_options(infernum_flags INTERFACE -fsanitize=${INFERNUM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)

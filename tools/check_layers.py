@@ -12,7 +12,7 @@ PROGRAMS = ["apps", "bench", "examples"]
 SOURCES = {".h", ".cpp", ".cu", ".cuh"}
 HEADERS = {".h", ".cuh"}
 
-# Libraries whose full headers cost a second or more each time they are read; they belong in .cpp files.
+# Libraries whose full headers cost a second or more each time they are read: a header that brings one along stays within its folder.
 HEAVY = re.compile(r"<(nlohmann/(?!json_fwd\.hpp)|simdjson\.h|spdlog/|CLI/)[^>]*>?")
 QUOTED = re.compile(r'\s*#\s*include\s+"([^"]+)"')
 ANGLED = re.compile(r"\s*#\s*include\s+(<[^>]+>)")
@@ -50,7 +50,7 @@ def layer_violation(path: pathlib.PurePath, target: str, root: pathlib.Path, lay
     return ""
 
 
-def check_file(path: pathlib.PurePath, root: pathlib.Path, layers: list[str]) -> list[str]:
+def check_file(path: pathlib.PurePath, root: pathlib.Path, layers: list[str], heavy: dict[str, str]) -> list[str]:
     lines = (root / path).read_text(encoding="utf-8").splitlines()
     found = []
 
@@ -68,21 +68,38 @@ def check_file(path: pathlib.PurePath, root: pathlib.Path, layers: list[str]) ->
     if path.suffix in HEADERS and "#pragma once" not in lines:
         report(1, "a header needs #pragma once")
     for number, line in enumerate(lines, 1):
-        if (quoted := QUOTED.match(line)) and (rule := layer_violation(path, quoted[1], root, layers)):
+        quoted = QUOTED.match(line)
+        if quoted and (rule := layer_violation(path, quoted[1], root, layers)):
             report(number, rule)
-        angled = ANGLED.match(line)
-        if angled and path.parts[0] == "src" and path.suffix in HEADERS and HEAVY.match(angled[1]):
-            report(number, f"includes {angled[1]} in a header: include it in a .cpp, forward-declare here")
+        if quoted and (library := heavy.get(f"src/{quoted[1]}")) and not quoted[1].startswith(f"{path.parts[1]}/"):
+            report(number, f'includes "{quoted[1]}", which brings {library} along; only its own folder may')
     return found
+
+
+def heavy_headers(root: pathlib.Path) -> dict[str, str]:
+    """The headers of src/ that include a heavy library, directly or by another of them, and which."""
+    texts = {str(file.relative_to(root)): file.read_text(encoding="utf-8") for file in (root / "src").rglob("*") if file.suffix in HEADERS}
+    heavy = {}
+    while True:
+        before = len(heavy)
+        for path, text in texts.items():
+            for line in text.splitlines():
+                angled, quoted = ANGLED.match(line), QUOTED.match(line)
+                if angled and HEAVY.match(angled[1]):
+                    heavy[path] = angled[1]
+                elif quoted and f"src/{quoted[1]}" in heavy:
+                    heavy.setdefault(path, heavy[f"src/{quoted[1]}"])
+        if len(heavy) == before:
+            return heavy
 
 
 def violations(root: pathlib.Path) -> list[str]:
     found = []
-    layers = layer_order(root)
+    layers, heavy = layer_order(root), heavy_headers(root)
     for top in ["src", *PROGRAMS]:
         for file in sorted((root / top).rglob("*")):
             if file.suffix in SOURCES and file.is_file():
-                found += check_file(file.relative_to(root), root, layers)
+                found += check_file(file.relative_to(root), root, layers, heavy)
     return found
 
 

@@ -98,14 +98,20 @@ class CheckLayers(Tree):
         self.write("src/core/a.h", "// A header.\n#ifndef A\n#define A\n#endif\n")
         self.expect("src/core/a.h:1: a header needs #pragma once")
 
-    def test_heavy_headers(self):
+    def test_heavy_headers_stay_in_their_folder(self):
         for heavy in ["nlohmann/json.hpp", "nlohmann/ordered_map.hpp", "simdjson.h", "spdlog/spdlog.h", "CLI/CLI.hpp"]:
             with self.subTest(heavy):
-                self.write("src/core/a.h", HEADER + f"#include <{heavy}>\n")
-                self.write("src/core/a.cpp", f'#include "core/a.h"\n#include <{heavy}>\n')
-                self.expect("src/core/a.h:3:", heavy)
-        self.write("src/core/a.h", HEADER + "#include <nlohmann/json_fwd.hpp>\n")
+                self.write("src/core/json.h", HEADER + f"#include <{heavy}>\n")
+                self.write("src/core/reader.h", HEADER + '#include "core/json.h"\n')
+                self.write("src/ops/add.cpp", '// Adds numbers.\n#include "core/reader.h"\n')
+                self.expect("src/ops/add.cpp:2:", "core/reader.h", f"brings <{heavy}> along")
+        self.write("src/core/json.h", HEADER + "#include <nlohmann/json_fwd.hpp>\n")
         self.expect()
+
+    def test_programs_may_not_include_heavy_headers_either(self):
+        self.write("src/core/json.h", HEADER + "#include <simdjson.h>\n")
+        self.write("apps/infernum/run.cpp", '// Runs a model.\n#include "core/json.h"\n')
+        self.expect("apps/infernum/run.cpp:2:", "core/json.h")
 
 
 class CheckHeaders(Tree):

@@ -1,3 +1,4 @@
+// A checkpoint of seventy billion weights opens at once, because its tensors are mapped and not read.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -35,7 +35,7 @@ void check_coverage(std::vector<SafetensorsEntry>& entries, int64_t data_bytes, 
 
 }  // namespace
 
-Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::string& path, std::shared_ptr<const void> owner,
+Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::string& path, const std::shared_ptr<const void>& owner,
                               Opening opening) {
   check(bytes.size() >= 8, "safetensors: file is too small for a header length", path, bytes.size(), "bytes");
   uint64_t header_bytes = 0;

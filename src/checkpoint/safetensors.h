@@ -18,7 +18,7 @@ struct Safetensors {
 };
 
 /// Reads `bytes` in place; `path` is for messages, `owner` keeps the bytes alive.
-Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::string& path, std::shared_ptr<const void> owner,
+Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::string& path, const std::shared_ptr<const void>& owner,
                               Opening opening = Opening::Complete);
 
 Safetensors open_safetensors(const std::string& path, Opening opening = Opening::Complete);

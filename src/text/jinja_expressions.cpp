@@ -1,4 +1,4 @@
-// Expressions.
+// How the interpreter evaluates expressions.
 #include "text/jinja_interpreter.h"
 #include "text/jinja_library.h"
 
