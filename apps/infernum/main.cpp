@@ -1,2 +1,4 @@
 // The infernum program: one binary, one subcommand per task.
-int main() { return 0; }
+#include "cli.h"
+
+int main(int argc, char** argv) { return infernum::app::main(argc, argv); }

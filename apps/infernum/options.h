@@ -23,7 +23,7 @@ struct RunFlags : ModelFlags {
   SamplingParams sampling;
   std::vector<std::string> stop;
   int64_t max_tokens = 0;
-  bool raw = false, stats = false, no_history = false;
+  bool raw = false, stats = false, no_history = false, interactive = false;
   bool greedy_default = true;  ///< no sampling parameter was given: generation_config.json decides
 };
 

@@ -25,7 +25,7 @@ std::string attempt(const ChatTemplate& chat, const Tokens& tokens, const Json& 
   for (const bool with_tools : {messages.size() > 1, messages.size() <= 1}) {
     inputs.tools = with_tools ? &tools : nullptr;
     try {
-      return text(chat.render(inputs));
+      return joined(chat.render(inputs));
     } catch (const TemplateError&) {
       continue;  // being refused is an answer too
     }

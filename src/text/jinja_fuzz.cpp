@@ -30,7 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const Dialect dialect : {Dialect::Extended, Dialect::Reference}) {
     try {
       const auto spans = ChatTemplate(source, limits, dialect).render(inputs);
-      if (text(spans).size() > limits.output_bytes) __builtin_trap();
+      if (joined(spans).size() > limits.output_bytes) __builtin_trap();
       for (size_t i = 0; i < spans.size(); i++)
         if (spans[i].text.empty() || (i && spans[i].trusted == spans[i - 1].trusted)) __builtin_trap();
     } catch (const TemplateError&) {}

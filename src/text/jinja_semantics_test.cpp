@@ -304,7 +304,7 @@ TEST(JinjaSemantics, EveryRowPrintsWhatTheReferencePrints) {
   for (auto& row : kRows) {
     std::string result, error;
     try {
-      result = text(ChatTemplate(row.source).render(inputs));
+      result = joined(ChatTemplate(row.source).render(inputs));
     } catch (const TemplateError& e) {
       error = e.what();
     }

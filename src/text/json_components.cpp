@@ -34,6 +34,13 @@ SplitBehavior load_behavior(const Json& json) {
   fail("tokenizer file: unknown split behavior", name, "at", json.path());
 }
 
+/// Text that a step puts in, any number of times.
+std::string inserted_text(const Json& json) {
+  constexpr size_t kMaxInsertedBytes = 256;
+  check(json.string().size() <= kMaxInsertedBytes, "tokenizer file: longer than 256 bytes", json.path(), json.string().size());
+  return std::string(json.string());
+}
+
 /// A string that must be one character.
 std::string_view one_character(const Json& json) {
   const std::string_view text = json.string();
@@ -65,8 +72,8 @@ NormalizerStep normalizer_step(const Json& json) {
   if (type == "Lowercase") return LowercaseNormalizer{};
   if (type == "Strip") return StripNormalizer{json.boolean_or("strip_left", true), json.boolean_or("strip_right", true)};
   if (type == "StripAccents") return StripAccentsNormalizer{};
-  if (type == "Prepend") return PrependNormalizer{std::string(json.at("prepend").string())};
-  if (type == "Replace") return ReplaceNormalizer{load_pattern(json.at("pattern")), std::string(json.at("content").string())};
+  if (type == "Prepend") return PrependNormalizer{inserted_text(json.at("prepend"))};
+  if (type == "Replace") return ReplaceNormalizer{load_pattern(json.at("pattern")), inserted_text(json.at("content"))};
   if (type == "ByteLevel") return ByteLevelNormalizer{};
   if (type == "Nmt") return NmtNormalizer{};
   if (type == "BertNormalizer") {
@@ -108,7 +115,7 @@ DecoderStep decoder_step(const Json& json) {
   if (type == "ByteFallback") return ByteFallbackDecoder{};
   if (type == "Fuse") return FuseDecoder{};
   if (type == "Strip") return StripDecoder{std::string(one_character(json.at("content"))), json.count("start"), json.count("stop")};
-  if (type == "Replace") return ReplaceDecoder{load_pattern(json.at("pattern")), std::string(json.at("content").string())};
+  if (type == "Replace") return ReplaceDecoder{load_pattern(json.at("pattern")), inserted_text(json.at("content"))};
   if (type == "Metaspace") return MetaspaceDecoder{metaspace_of(json), load_prepend_scheme(json) != MetaspaceStep::kNever};
   if (type == "WordPiece") return WordPieceDecoder{std::string(json.string_or("prefix", "##")), json.boolean_or("cleanup", true), {}};
   if (type == "BPEDecoder") return BpeDecoder{std::string(json.string_or("suffix", "</w>"))};

@@ -83,7 +83,8 @@ TemplateSources find_sources(const Checkpoint& c) {
 }
 
 std::string find_template(const Checkpoint& c) {
-  const std::string* found = select_template(find_sources(c), false);
+  const TemplateSources sources = find_sources(c);
+  const std::string* found = select_template(sources, false);
   check(found != nullptr, "chat: this checkpoint brings no chat template; give one with --chat-template", c.path);
   return *found;
 }

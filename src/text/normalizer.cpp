@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/check.h"
 #include "text/byte_level.h"
 
 namespace infernum::text {
@@ -11,9 +12,10 @@ namespace {
 /// Collects the output of one pass. Output is trusted when all of the input it stems from is.
 class Rewriter {
  public:
-  explicit Rewriter(const TrackedText& in) : in_(in) { out_.bytes.reserve(in.bytes.size() + 16); }
+  explicit Rewriter(const TrackedText& in) : in_(in), limit_(16 * in.bytes.size() + 4096) { out_.bytes.reserve(in.bytes.size() + 16); }
   void emit(size_t begin, size_t end, std::string_view bytes) {
     out_.bytes += bytes;
+    check(out_.bytes.size() <= limit_, "normalizer: the text grows more than sixteenfold", in_.bytes.size());
     track(begin, end);
   }
   void keep(size_t begin, size_t end) {
@@ -31,6 +33,7 @@ class Rewriter {
 
  private:
   const TrackedText& in_;
+  size_t limit_;  // no script needs more; a hostile Replace does
   TrackedText out_;
 };
 
@@ -219,7 +222,11 @@ TrackedText apply(const SentencePieceNormalizer& step, const TrackedText& in) {
 }  // namespace
 
 void Normalizer::apply(TrackedText& text) const {
-  for (const NormalizerStep& step : steps_) text = std::visit([&](const auto& s) { return infernum::text::apply(s, text); }, step);
+  const size_t limit = 64 * text.bytes.size() + 65536;
+  for (const NormalizerStep& step : steps_) {
+    text = std::visit([&](const auto& s) { return infernum::text::apply(s, text); }, step);
+    check(text.bytes.size() <= limit, "normalizer: the text grows without bound", text.bytes.size(), limit);
+  }
 }
 
 std::string Normalizer::operator()(std::string_view text) const {

@@ -61,9 +61,10 @@ void split_at(Pieces& p, const Pattern& pattern, SplitBehavior behavior, bool in
     });
   }
   std::vector<Segment> segments;
+  Pattern::Finder finder(pattern);
   cut_pieces(p, [&](Piece piece, std::vector<Piece>& out) {
     segments.clear();
-    pattern.segments(p.text, piece, segments);
+    finder.segments(p.text, piece, segments);
     append_pieces(segments, behavior, invert, out);
   });
 }

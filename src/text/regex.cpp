@@ -51,25 +51,43 @@ Regex::Regex(std::string_view pattern) : pattern_(pattern) {
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // without it the interpreter runs, under the same limits
 }
 
-void Regex::find_all(std::string_view text, std::vector<Span>& out) const {
-  const auto* code = static_cast<const pcre2_code*>(code_.get());
-  const MatchData data(pcre2_match_data_create_from_pattern(code, nullptr));
-  const MatchContext context(pcre2_match_context_create(nullptr));
-  const JitStack stack(pcre2_jit_stack_create(32 << 10, kJitStackBytes, nullptr));
-  check(data && context, "regex: out of memory");
-  pcre2_set_match_limit(context.get(), kMatchLimit);
-  pcre2_set_heap_limit(context.get(), kHeapLimitKib);
-  if (stack) pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
-  const auto start = std::chrono::steady_clock::now();
-  size_t at = 0;
-  for (unsigned tries = 0; at <= text.size(); ++tries) {
-    if (tries % 64 == 63 && std::chrono::steady_clock::now() - start > kTimeLimit)
-      fail("regex: matching takes too long", pattern_, text.size());
-    const int found = pcre2_match(code, units(text), text.size(), at, PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, data.get(), context.get());
+void Regex::find_all(std::string_view text, std::vector<Span>& out) const { RegexMatcher(*this).find_all(text, out); }
+
+struct RegexMatcher::State {
+  explicit State(const Regex& r)
+      : regex(r),
+        data(pcre2_match_data_create_from_pattern(static_cast<const pcre2_code*>(r.code_.get()), nullptr)),
+        context(pcre2_match_context_create(nullptr)),
+        stack(pcre2_jit_stack_create(32 << 10, kJitStackBytes, nullptr)) {
+    check(data && context, "regex: out of memory");
+    pcre2_set_match_limit(context.get(), kMatchLimit);
+    pcre2_set_heap_limit(context.get(), kHeapLimitKib);
+    if (stack) pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
+  }
+  const Regex& regex;
+  MatchData data;
+  MatchContext context;
+  JitStack stack;
+  std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+  unsigned tries = 0;
+};
+
+RegexMatcher::RegexMatcher(const Regex& regex) : state_(std::make_unique<State>(regex)) {}
+RegexMatcher::~RegexMatcher() = default;
+RegexMatcher::RegexMatcher(RegexMatcher&&) noexcept = default;
+RegexMatcher& RegexMatcher::operator=(RegexMatcher&&) noexcept = default;
+
+void RegexMatcher::find_all(std::string_view text, std::vector<Span>& out) {
+  State& s = *state_;
+  const auto* code = static_cast<const pcre2_code*>(s.regex.code_.get());
+  for (size_t at = 0; at <= text.size();) {
+    if (++s.tries % 64 == 0 && std::chrono::steady_clock::now() - s.start > kTimeLimit)
+      fail("regex: matching takes too long", s.regex.pattern_, "text bytes", text.size());
+    const int found = pcre2_match(code, units(text), text.size(), at, PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, s.data.get(), s.context.get());
     if (found == PCRE2_ERROR_NOMATCH) break;
-    if (found < 0) fail("regex: matching stopped", pattern_, error_text(found), "text bytes", text.size());
-    const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(data.get());
-    if (ends[0] < at || ends[1] <= ends[0]) fail("regex: \\K outside of its match is not supported", pattern_);
+    if (found < 0) fail("regex: matching stopped", s.regex.pattern_, error_text(found), "text bytes", text.size());
+    const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(s.data.get());
+    check(ends[0] >= at && ends[1] > ends[0], "regex: the match does not lie ahead", s.regex.pattern_, ends[0], ends[1]);
     out.push_back({ends[0], ends[1]});
     at = ends[1];
   }

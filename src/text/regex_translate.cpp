@@ -1,5 +1,8 @@
 // From Oniguruma's Ruby syntax to PCRE2's.
-#include <cstdlib>
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include <cctype>
 
 #include "core/check.h"
 #include "text/regex.h"
@@ -10,11 +13,24 @@ namespace {
 
 constexpr std::string_view kWordClasses = R"(\p{L}\p{M}\p{Nd}\p{Pc})";
 
+constexpr std::string_view kNameCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
+
 std::string wrap(std::string_view open, std::string_view text, std::string_view close) {
   std::string out(open);
   out += text;
   out += close;
   return out;
+}
+
+bool is_script(std::string_view name) {
+  constexpr uint32_t kLongestName = 32;
+  if (name.size() < 3 || name.size() > kLongestName || name.find_first_not_of(kNameCharacters) != std::string_view::npos) return false;
+  const std::string probe = wrap("\\p{sc:", name, "}");
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(probe.data()), probe.size(), PCRE2_UTF, &error, &offset, nullptr);
+  pcre2_code_free(code);
+  return code != nullptr;
 }
 
 class Translator {
@@ -102,8 +118,11 @@ class Translator {
     if ((c == 'x' || c == 'p' || c == 'P') && peek(2) == '{') {
       const size_t close = in_.find('}', at_);
       check(close != std::string_view::npos, "regex: { without }", in_);
-      const std::string text(in_.substr(at_, close + 1 - at_));
+      std::string text(in_.substr(at_, close + 1 - at_));
       at_ = close + 1;
+      // A bare script name means the Script property in Ruby, Script_Extensions in PCRE2.
+      const size_t name = text.size() > 3 && text[3] == '^' ? 4 : 3;
+      if (c != 'x' && is_script(std::string_view(text).substr(name, text.size() - 1 - name))) text.insert(name, "sc:");
       return text;
     }
     const size_t bytes = utf8_bytes(c);

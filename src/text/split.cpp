@@ -69,18 +69,24 @@ Pattern Pattern::regex(std::string_view text) {
   return p;
 }
 
-void Pattern::segments(std::string_view text, Piece piece, std::vector<Segment>& out) const {
+Pattern::Finder::Finder(const Pattern& pattern) : pattern_(pattern) {
+  if (const auto* regex = std::get_if<std::shared_ptr<const Regex>>(&pattern.kind_)) matcher_.emplace(**regex);
+}
+
+void Pattern::segments(std::string_view text, Piece piece, std::vector<Segment>& out) const { Finder(*this).segments(text, piece, out); }
+
+void Pattern::Finder::segments(std::string_view text, Piece piece, std::vector<Segment>& out) {
   const std::string_view part = text.substr(piece.begin, piece.end - piece.begin);
-  std::vector<Span> found;
-  if (const auto* literal = std::get_if<std::string>(&kind_)) {
-    find_literal(part, *literal, found);
-  } else if (const auto* scanner = std::get_if<Scanner>(&kind_)) {
-    find_scanned(part, *scanner, found);
+  found_.clear();
+  if (matcher_) {
+    matcher_->find_all(part, found_);
+  } else if (const auto* literal = std::get_if<std::string>(&pattern_.kind_)) {
+    find_literal(part, *literal, found_);
   } else {
-    std::get<std::shared_ptr<const Regex>>(kind_)->find_all(part, found);
+    find_scanned(part, std::get<Scanner>(pattern_.kind_), found_);
   }
   uint32_t gap = piece.begin;
-  for (const Span& span : found) {
+  for (const Span& span : found_) {
     const auto begin = piece.begin + static_cast<uint32_t>(span.begin), end = piece.begin + static_cast<uint32_t>(span.end);
     if (gap < begin) out.push_back({gap, begin, false});
     out.push_back({begin, end, true});

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -34,6 +35,17 @@ class Pattern {
   Scanner scanner() const { return std::holds_alternative<Scanner>(kind_) ? std::get<Scanner>(kind_) : nullptr; }
   /// Appends segments that cover text[piece], in order, none empty.
   void segments(std::string_view text, Piece piece, std::vector<Segment>& out) const;
+  /// The same for many pieces of one text.
+  class Finder {
+   public:
+    explicit Finder(const Pattern& pattern);
+    void segments(std::string_view text, Piece piece, std::vector<Segment>& out);
+
+   private:
+    const Pattern& pattern_;
+    std::optional<RegexMatcher> matcher_;
+    std::vector<Span> found_;
+  };
   /// Replaces every match by `content`. False when nothing matched.
   bool replace(std::string_view text, std::string_view content, std::string& out) const;
 
