@@ -16,7 +16,7 @@ def main() -> int:
         subprocess.run(["cmake", "--install", build, "--prefix", first], check=True, stdout=subprocess.DEVNULL)
         first.rename(second)
         # Without a model argument the bundled model is used; the working directory is not the source tree, where another copy lies.
-        command = [second / "bin/infernum", "run", "--raw", "--temperature", "0", "--max-tokens", "8", "", "Once upon a time"]
+        command = [second / "bin/infernum", "run", "--raw", "--temperature", "0", "--max-tokens", "8", "Once upon a time"]
         done = subprocess.run(command, cwd=folder, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=120)
         sources = str(pathlib.Path(__file__).resolve().parent.parent)
         files = [file for file in second.rglob("*") if file.is_file()]
