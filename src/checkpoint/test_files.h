@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -24,6 +25,14 @@ inline std::string error_of(const std::function<void()>& action) {
   }
   return "no error";
 }
+
+/// Seconds of processor time of this process, which other processes do not disturb.
+inline double processor_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr double slowdown = 30;  ///< time limits of tests are those of a plain build
+#else
+constexpr double slowdown = 1;
+#endif
 
 template <class T>
 std::string little_endian(T value) {

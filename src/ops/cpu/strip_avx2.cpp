@@ -1,6 +1,7 @@
 // Unpacks row groups to bytes and multiplies them, 8 rows a vector. Four int8 products take maddubs, madd and add: a third of the AVX-512
 // rate.
 #include "ops/cpu/gemm_avx2.h"
+#include "ops/cpu/pack.h"
 
 namespace infernum {
 namespace {
@@ -20,26 +21,47 @@ __m256i bits(__m256i v, int shift, __m256i mask) {
   return _mm256_and_si256(shift >= 0 ? _mm256_srli_epi16(v, shift) : _mm256_slli_epi16(v, -shift), mask);
 }
 
-void unpack_simple(const UnpackCall& call, int vectors) {
-  const int64_t blocks = call.k / 32, block_bytes = 32 + 64 * vectors;
+__m256 mxfp4_scale(const std::byte* p) {
+  const __m256i e = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  const __m256i scale = _mm256_slli_epi32(_mm256_max_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), _mm256_setzero_si256()), 23);
+  return _mm256_castsi256_ps(_mm256_blendv_epi8(scale, _mm256_set1_epi32(0x7fc00000), _mm256_cmpeq_epi32(e, _mm256_set1_epi32(255))));
+}
+
+/// 16 in every byte whose bit of the 32 is set.
+__m256i high_bits(const std::byte* p) {
+  int32_t word;
+  __builtin_memcpy(&word, p, 4);
+  const __m256i spread = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+  const __m256i bit = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));
+  const __m256i mine = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(word), spread), bit);
+  return _mm256_and_si256(_mm256_cmpeq_epi8(mine, bit), _mm256_set1_epi8(16));
+}
+
+void unpack_small(const UnpackCall& call) {
+  const SmallBlocks form = small_blocks(call.type);
+  const int64_t blocks = call.k / 32;
+  const bool coded = call.type == DType::IQ4_NL_R16 || call.type == DType::MXFP4_R16;
   const __m256i low = _mm256_set1_epi8(15);
+  const uint8_t* table = call.type == DType::IQ4_NL_R16 ? iq4_nl_codes : mxfp4_codes;
+  const __m256i codes = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
   uint8_t* q = call.strip.q;
-  float* scale = call.strip.scale;
-  for (int64_t b = call.k0 / 32; b < call.k1 / 32; b++, q += 512, scale += group_rows) {
-    const int64_t odd = b & 1, pair = blocks - (b - odd) < 2 ? 1 : 2;
-    const std::byte* base = call.packed + (b - odd) * block_bytes;
-    _mm256_storeu_ps(scale, halves(base + 32 * odd));
-    _mm256_storeu_ps(scale + 8, halves(base + 32 * odd + 16));
-    const std::byte* v = base + 32 * pair + 64 * vectors * odd;
-    for (int i = 0; i < 64 * vectors; i += 32) {
-      const __m256i both = load256(v + i);
-      if (vectors == 8) {
-        store256(q + i, both);
-      } else {
-        store256(q + i, _mm256_and_si256(both, low));
-        store256(q + 256 + i, bits(both, 4, low));
-      }
+  float *scale = call.strip.scale, *min = call.strip.min;
+  for (int64_t b = call.k0 / 32; b < call.k1 / 32; b++, q += 512, scale += group_rows, min += group_rows) {
+    const int64_t first = b / form.tile_blocks * form.tile_blocks, i = b - first;
+    const int64_t count = blocks - first < form.tile_blocks ? blocks - first : form.tile_blocks;
+    const std::byte *tile = call.packed + first * form.block_bytes(), *scales = tile + i * form.scale_bytes;
+    const std::byte *body = tile + count * form.scale_bytes + i * form.body_bytes(), *v = body + form.high_bytes;
+    for (int r = 0; r < 16; r += 8) {
+      _mm256_storeu_ps(scale + r, call.type == DType::MXFP4_R16 ? mxfp4_scale(scales + r) : halves(scales + 2 * r));
+      if (form.scale_bytes == 64) _mm256_storeu_ps(min + r, _mm256_sub_ps(_mm256_setzero_ps(), halves(scales + 32 + 2 * r)));
     }
+    for (int n = 0; n < 64 * form.vectors; n += 32) {
+      const __m256i both = load256(v + n);
+      store256(q + n, form.vectors == 8 ? both : _mm256_and_si256(both, low));
+      if (form.vectors == 4) store256(q + 256 + n, bits(both, 4, low));
+    }
+    for (int n = 0; coded && n < 512; n += 32) store256(q + n, _mm256_shuffle_epi8(codes, load256(q + n)));
+    for (int n = 0; form.high_bytes && n < 512; n += 32) store256(q + n, _mm256_or_si256(load256(q + n), high_bits(body + n / 8)));
   }
 }
 
@@ -84,8 +106,8 @@ void unpack_q6_k(const UnpackCall& call) {
   }
 }
 
-/// Sums of 4 products in each lane. Weights above 127 (`wide`, Q8_0) would overflow the 16-bit pairs: there they count from 128, and their
-/// signs move to the activations, so that 128 * 127 * 2 still fits.
+/// Sums of 4 products in each lane. Weights above 127 (`wide`: Q8_0, IQ4_NL) would overflow the 16-bit pairs: there they count from 128,
+/// and their signs move to the activations, so that 128 * 127 * 2 still fits.
 template <bool wide>
 [[gnu::always_inline]] inline __m256i dot4(__m256i acc, __m256i w, __m256i x) {
   __m256i pairs;
@@ -168,11 +190,10 @@ void multiply(const StripCall& call) {
 
 void unpack_avx2(const UnpackCall& call) {
   switch (call.type) {
-    case DType::Q4_0_R16: return unpack_simple(call, 4);
-    case DType::Q8_0_R16: return unpack_simple(call, 8);
     case DType::Q4_K_R16: return unpack_q45_k<false>(call);
     case DType::Q5_K_R16: return unpack_q45_k<true>(call);
-    default: return unpack_q6_k(call);
+    case DType::Q6_K_R16: return unpack_q6_k(call);
+    default: return unpack_small(call);
   }
 }
 

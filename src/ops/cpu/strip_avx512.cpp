@@ -10,8 +10,8 @@ namespace {
 template <DType type>
 void unpack(const UnpackCall& call) {
   constexpr StripForm form = strip_form(type);
-  visit_blocks<type, false>(
-      call.packed, call.k, call.k0, call.k1, [&](int64_t b, const Block512& w) __attribute__((always_inline)) {
+  visit_blocks<type>(
+      call.packed, call.k0, call.k1, [&](int64_t b, const Block512& w) __attribute__((always_inline)) {
 #pragma GCC unroll 8
         for (int j = 0; j < 8; j++) _mm512_store_si512(call.strip.q + 512 * b + 64 * j, w.q[j]);
         if constexpr (form.fine) {
@@ -135,7 +135,12 @@ void multiply(const StripCall& call) {
 void unpack_avx512(const UnpackCall& call) {
   switch (call.type) {
     case DType::Q4_0_R16: return unpack<DType::Q4_0_R16>(call);
+    case DType::Q4_1_R16: return unpack<DType::Q4_1_R16>(call);
+    case DType::Q5_0_R16: return unpack<DType::Q5_0_R16>(call);
+    case DType::Q5_1_R16: return unpack<DType::Q5_1_R16>(call);
     case DType::Q8_0_R16: return unpack<DType::Q8_0_R16>(call);
+    case DType::IQ4_NL_R16: return unpack<DType::IQ4_NL_R16>(call);
+    case DType::MXFP4_R16: return unpack<DType::MXFP4_R16>(call);
     case DType::Q4_K_R16: return unpack<DType::Q4_K_R16>(call);
     case DType::Q5_K_R16: return unpack<DType::Q5_K_R16>(call);
     default: return unpack<DType::Q6_K_R16>(call);
