@@ -18,8 +18,9 @@ template <class Self>
 struct Block {
   static constexpr bool is_block = true;
 
-  template <class B, Layout L, class... A>
-  requires requires(const Tensor<B, L>& x, const A&... a) { Self::out(x, a...); }
+  // S, because clang 14 judges a constraint on Self while Self is still incomplete.
+  template <class B, Layout L, class... A, class S = Self>
+  requires requires(const Tensor<B, L>& x, const A&... a) { S::out(x, a...); }
   auto operator()(const Tensor<B, L>& x, const A&... a) const {
     using Out = decltype(Self::out(x, a...));
     if constexpr (std::same_as<B, Trace>) {

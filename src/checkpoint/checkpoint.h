@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/safetensors.h"
+#include "checkpoint/opening.h"
 #include "checkpoint/tensor_source.h"
 
 namespace infernum {

@@ -52,6 +52,26 @@ TEST(Checkpoint, TensorsOutliveTheCheckpoint) {
   EXPECT_NE(first, 0);
 }
 
+TEST(Checkpoint, NoticesAChangedFile) {
+  const TemporaryFolder folder;
+  folder.write("config.json", "{}");
+  const std::string file = folder.write("model.safetensors", safetensors_of({"t"}));
+  const Checkpoint c = open_checkpoint(folder.path());
+  c.tensors.check_files_unchanged();
+  std::filesystem::resize_file(file, 20);
+  EXPECT_THAT(error_of([&] { c.tensors.check_files_unchanged(); }), AllOf(HasSubstr("changed size"), HasSubstr("model.safetensors")));
+}
+
+TEST(Checkpoint, OpensTheFamilies) {
+  int opened = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(INFERNUM_BINARY_DIR "/data/models")) {
+    const Checkpoint c = open_checkpoint(entry.path().string());
+    EXPECT_NE(c.tensors.find("model.embed_tokens.weight"), nullptr) << entry.path();
+    opened++;
+  }
+  EXPECT_GT(opened, 30);
+}
+
 TEST(Checkpoint, JoinsShards) {
   const TemporaryFolder folder;
   folder.write("config.json", "{}");
@@ -65,6 +85,7 @@ TEST(Checkpoint, JoinsShards) {
     EXPECT_EQ(c.tensors.bytes(), 6);
     EXPECT_NE(c.tensors.find("lm_head.weight")->file, c.tensors.find("unlisted")->file);
   }
+  EXPECT_THAT(rejected(folder / "a.safetensors"), AllOf(HasSubstr("shard of an index"), HasSubstr("a.safetensors")));
   folder.write("model.safetensors", safetensors_of({"alone"}));
   EXPECT_EQ(open_checkpoint(folder.path()).tensors.size(), 1u);
 }

@@ -7,12 +7,10 @@
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/opening.h"
 #include "checkpoint/stored_tensor.h"
 
 namespace infernum {
-
-/// HeadersOnly: tensor bytes may be missing (an unfinished download, a fetched header); such tensors have null data.
-enum class Opening { Complete, HeadersOnly };
 
 struct Safetensors {
   std::vector<StoredTensor> tensors;  ///< in the order of their bytes, names as written
@@ -20,7 +18,7 @@ struct Safetensors {
 };
 
 /// Reads `bytes` in place; `path` is for messages, `owner` keeps the bytes alive.
-Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::string& path, std::shared_ptr<const void> owner,
+Safetensors parse_safetensors(std::span<const std::byte> bytes, const std::string& path, const std::shared_ptr<const void>& owner,
                               Opening opening = Opening::Complete);
 
 Safetensors open_safetensors(const std::string& path, Opening opening = Opening::Complete);

@@ -71,8 +71,8 @@ class HeaderEvents {
         seen_metadata_ = true;
         return true;
       }
-      check(value.size() <= longest_name, "safetensors: tensor name is too long", printable(value), value.size(), ">", longest_name, "in",
-            path_);
+      if (value.size() > longest_name)
+        fail("safetensors: tensor name is too long", printable(value), value.size(), ">", longest_name, "in", path_);
       header_.entries.emplace_back().name = value;
       seen_dtype_ = seen_shape_ = seen_offsets_ = false;
     } else if (depth_ == 2 && in_metadata_) {
@@ -173,7 +173,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, const std::str
   std::unordered_set<std::string_view> names;
   names.reserve(header.entries.size());
   for (const SafetensorsEntry& entry : header.entries)
-    check(names.insert(entry.name).second, "safetensors: duplicate tensor name", printable(entry.name), "in", path);
+    if (!names.insert(entry.name).second) fail("safetensors: duplicate tensor name", printable(entry.name), "in", path);
   return header;
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "checkpoint/safetensors.h"
 #include "checkpoint/tensor_names.h"
 #include "checkpoint/text_file.h"
 #include "core/check.h"

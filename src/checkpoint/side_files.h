@@ -12,7 +12,7 @@ struct Checkpoint;
 void read_side_files(const std::string& folder, Checkpoint& checkpoint);
 
 /// Adds the ids of `eos_token_id` (number or list) of a config.json, its text_config, or a generation_config.json.
-void collect_eos(std::string_view json, const std::string& path, std::vector<int>& ids);
+void collect_eos(std::string_view text, const std::string& path, std::vector<int>& ids);
 /// Ascending, each once.
 void sort_unique(std::vector<int>& ids);
 

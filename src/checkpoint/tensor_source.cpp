@@ -1,6 +1,5 @@
 #include "checkpoint/tensor_source.h"
 
-#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -42,6 +41,12 @@ int64_t TensorSource::bytes() const {
   int64_t sum = 0;
   for (const StoredTensor& tensor : tensors_) sum += tensor.bytes;
   return sum;
+}
+
+void TensorSource::check_files_unchanged() const {
+  std::set<const MappedFile*> files;
+  for (const StoredTensor& tensor : tensors_)
+    if (tensor.file && files.insert(tensor.file).second) tensor.file->check_unchanged();
 }
 
 }  // namespace infernum

@@ -20,6 +20,8 @@ class TensorSource {
   size_t size() const { return tensors_.size(); }
   bool empty() const { return tensors_.empty(); }
   int64_t bytes() const;
+  /// Throws when a file was truncated or written to since it was opened.
+  void check_files_unchanged() const;
   auto begin() const { return tensors_.begin(); }
   auto end() const { return tensors_.end(); }
 

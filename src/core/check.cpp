@@ -13,7 +13,7 @@ std::string describe(double value) {
 std::string describe(long long value) { return std::to_string(value); }
 std::string describe(unsigned long long value) { return std::to_string(value); }
 
-void fail_with(Where where, std::string values) {
+void fail_with(Where where, const std::string& values) {
   const char* slash = std::strrchr(where.file, '/');
   std::string text(where.rule);
   if (!values.empty()) text += ':' + values;

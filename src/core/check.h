@@ -36,13 +36,13 @@ inline std::string describe(unsigned long value) { return describe(static_cast<u
 inline std::string describe(float value) { return describe(static_cast<double>(value)); }
 
 /// Throws Error: "<rule>: <value> <value> ... [file:line]".
-[[noreturn]] void fail_with(Where where, std::string values);
+[[noreturn]] void fail_with(Where where, const std::string& values);
 
 template <class... A>
 [[noreturn]] void fail(Where where, const A&... values) {
   std::string text;
   ((text += ' ', text += describe(values)), ...);
-  fail_with(where, std::move(text));
+  fail_with(where, text);
 }
 
 template <class... A>

@@ -13,7 +13,7 @@ enum class DType : uint8_t {
   // GGUF blocks: a row is a run of blocks, each holding `block` elements in `bytes` bytes.
   Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, IQ3_S, MXFP4, TQ1_0, TQ2_0,
   // Blocks as the CPU kernels want them: 16 rows interleaved, made at load from the type of the same name (ops/cpu/pack.h). Never in a file.
-  Q4_0_R16, Q8_0_R16, Q4_K_R16, Q5_K_R16, Q6_K_R16,
+  Q4_0_R16, Q4_1_R16, Q5_0_R16, Q5_1_R16, Q8_0_R16, IQ4_NL_R16, MXFP4_R16, Q4_K_R16, Q5_K_R16, Q6_K_R16,
 };
 
 /// `block` elements occupy `bytes` bytes; block is 1 for plain types.
@@ -30,7 +30,8 @@ constexpr DTypeInfo dtype_infos[] = {
     {"Q4_0", 32, 18}, {"Q4_1", 32, 20}, {"Q5_0", 32, 22}, {"Q5_1", 32, 24}, {"Q8_0", 32, 34},
     {"Q2_K", 256, 84}, {"Q3_K", 256, 110}, {"Q4_K", 256, 144}, {"Q5_K", 256, 176}, {"Q6_K", 256, 210},
     {"IQ4_NL", 32, 18}, {"IQ4_XS", 256, 136}, {"IQ3_S", 256, 110}, {"MXFP4", 32, 17}, {"TQ1_0", 256, 54}, {"TQ2_0", 256, 66},
-    {"Q4_0_R16", 32, 18}, {"Q8_0_R16", 32, 34}, {"Q4_K_R16", 256, 148}, {"Q5_K_R16", 256, 180}, {"Q6_K_R16", 256, 212},
+    {"Q4_0_R16", 32, 18}, {"Q4_1_R16", 32, 20}, {"Q5_0_R16", 32, 22}, {"Q5_1_R16", 32, 24}, {"Q8_0_R16", 32, 34},
+    {"IQ4_NL_R16", 32, 18}, {"MXFP4_R16", 32, 17}, {"Q4_K_R16", 256, 148}, {"Q5_K_R16", 256, 180}, {"Q6_K_R16", 256, 212},
 };
 constexpr const DTypeInfo& info(DType t) { return dtype_infos[static_cast<int>(t)]; }
 constexpr bool is_float(DType t) { return t <= DType::BF16; }       ///< the floats a kernel computes on

@@ -45,14 +45,14 @@ StoredTensor read_experts(const std::function<bool(const std::string&)>& has, co
   std::vector<StoredTensor> parts;
   const auto add = [&](const StoredTensor& t) { parts.push_back(split(t, how, rank, ranks)); };
   if (has(name + ".weight")) {
-    const StoredTensor whole = read(name + ".weight", {experts, n, k});
+    StoredTensor whole = read(name + ".weight", {experts, n, k});
     if (ranks == 1) return whole;
     for (int64_t e = 0; e < experts; e++) add(slice_stack(whole, e));
   } else if (fused_part >= 0 && has("gate_up_proj")) {
     const StoredTensor whole = read("gate_up_proj", {experts, 2 * n, k});
     for (int64_t e = 0; e < experts; e++) add(slice_rows(slice_stack(whole, e), fused_part * n, (fused_part + 1) * n));
   } else if (fused_part < 0 && has(name)) {
-    const StoredTensor whole = read(name, {experts, n, k});
+    StoredTensor whole = read(name, {experts, n, k});
     if (ranks == 1) return whole;
     for (int64_t e = 0; e < experts; e++) add(slice_stack(whole, e));
   } else {

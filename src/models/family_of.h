@@ -1,8 +1,10 @@
 // family<Config, Net>(): instantiates a network on every backend and makes its row of the table. Included by one .cpp per family.
 #pragma once
+#include <algorithm>
 #include <string>
 
 #include "backends/trace/trace.h"
+#include "models/config.h"
 #include "models/cpu_model.h"
 #include "models/family.h"
 

@@ -124,7 +124,7 @@ decltype(auto) with_block(DType type, F&& f) {
     case DType::MXFP4: return f(BlockMXFP4{});
     case DType::TQ1_0: return f(BlockTQ1_0{});
     case DType::TQ2_0: return f(BlockTQ2_0{});
-    default: fail("not a block type:", type);
+    default: fail("not a block type", type);
   }
 }
 

@@ -18,7 +18,7 @@ void widen(const std::byte* src, float* dst, int64_t n) {
 }  // namespace
 
 void dequantize(DType type, const std::byte* src, float* dst, int64_t n) {
-  check(n >= 0 && n % info(type).block == 0, "dequantize: the length must be a multiple of the block:", type, "length", n);
+  check(n >= 0 && n % info(type).block == 0, "dequantize: the length must be a multiple of the block", type, "length", n);
   if (n == 0) return;
   switch (type) {
     case DType::F32: std::memcpy(dst, src, static_cast<size_t>(n) * 4); return;

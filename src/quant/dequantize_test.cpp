@@ -20,7 +20,7 @@ class EveryType : public ::testing::TestWithParam<DType> {};
 INSTANTIATE_TEST_SUITE_P(Dequantize, EveryType, ::testing::ValuesIn(all_types), [](const auto& p) { return infernum::describe(p.param); });
 
 TEST_P(EveryType, GivesTheReferenceValues) {
-  static const auto file = testing::read_raw_safetensors("tests/data/gguf/blocks.safetensors");
+  static const auto file = testutil::read_raw_safetensors("tests/data/gguf/blocks.safetensors");
   const std::string name(info(GetParam()).name);
   const auto& bytes = file.at(name + ".bytes").bytes;
   const auto expected = file.at(name + ".f32").values<float>();

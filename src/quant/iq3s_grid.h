@@ -12,6 +12,7 @@
 //   OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 #pragma once
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace infernum {
@@ -35,7 +36,7 @@ using Iq3sGrid = std::array<std::array<uint8_t, 4>, 512>;
 /// The grid: the codes of the bitmap in ascending order, spelled out.
 constexpr Iq3sGrid expand_iq3s_grid() {
   Iq3sGrid grid{};
-  size_t entry = 0;
+  std::size_t entry = 0;
   for (unsigned code = 0; code < 4096; ++code)
     if (iq3s_bitmap[code / 64] >> code % 64 & 1) {
       for (unsigned k = 0; k < 4; ++k) grid[entry][k] = static_cast<uint8_t>(2 * (code >> 3 * k & 7) + 1);

@@ -44,7 +44,7 @@ int64_t find_unquantizable(DType type, const float* src, int64_t n) {
 }
 
 void quantize(DType type, const float* src, std::byte* dst, int64_t n) {
-  check(n >= 0 && n % info(type).block == 0, "quantize: the length must be a multiple of the block:", type, "length", n);
+  check(n >= 0 && n % info(type).block == 0, "quantize: the length must be a multiple of the block", type, "length", n);
   check(can_quantize(type), "quantize: no conversion to", type);
   const int64_t bad = find_unquantizable(type, src, n);
   if (bad >= 0)

@@ -8,11 +8,6 @@
 namespace infernum {
 namespace {
 
-/// x is about scale * q - min with 0 <= q <= top; min >= 0.
-struct Affine {
-  float scale = 0, min = 0;
-};
-
 /// Which inverse scales to try: (top + first + step * i) / range for i = 0..steps.
 struct Search {
   int top;
@@ -21,59 +16,98 @@ struct Search {
   bool absolute_error;  // compare candidates by weighted absolute instead of squared error
 };
 
-float error_of(const float* x, const float* w, const uint8_t* q, int n, Affine a, bool absolute) {
-  float error = 0;
-  for (int i = 0; i < n; ++i) {
-    const float diff = a.scale * q[i] - a.min - x[i];
-    error += w[i] * (absolute ? std::abs(diff) : diff * diff);
-  }
-  return error;
+/// A sub-block in each lane: x[i][s] is element i of sub-block s. All loops over s are innermost and become vector code.
+template <int Subs>
+using Lanes = float[Subs];
+
+/// x is about scale * q - min with 0 <= q <= top; min >= 0.
+template <int Subs>
+struct Affine {
+  Lanes<Subs> scale, min;
+};
+
+/// Errors of the levels q: the weighted sums of size(difference).
+template <int Subs, int N, class Size>
+void error_of(const Lanes<Subs> (&x)[N], const Lanes<Subs> (&w)[N], const Lanes<Subs> (&q)[N], const Affine<Subs>& a, Size size,
+              Lanes<Subs>& error) {
+  Lanes<Subs> sum{};
+  for (int i = 0; i < N; ++i)
+    for (int s = 0; s < Subs; ++s) sum[s] += w[i][s] * size(a.scale[s] * q[i][s] - a.min[s] - x[i][s]);
+  std::copy(sum, sum + Subs, error);
 }
 
-/// Weighted least squares for scale and min with the levels fixed; false where they are all alike.
-bool solve(const float* x, const float* w, const uint8_t* q, int n, Affine& a) {
-  float sum_w = 0, sum_x = 0, sum_q = 0, sum_qq = 0, sum_xq = 0;
-  for (int i = 0; i < n; ++i) {
-    const auto level = static_cast<float>(q[i]);
-    sum_w += w[i];
-    sum_x += w[i] * x[i];
-    sum_q += w[i] * level;
-    sum_qq += w[i] * level * level;
-    sum_xq += w[i] * level * x[i];
+/// Weighted least squares for scale and min with the levels fixed; NaN or infinite where they are all alike.
+template <int Subs, int N>
+void solve(const Lanes<Subs> (&x)[N], const Lanes<Subs> (&w)[N], const Lanes<Subs> (&q)[N], Affine<Subs>& a) {
+  Lanes<Subs> sum_w{}, sum_x{}, sum_q{}, sum_qq{}, sum_xq{};
+  for (int i = 0; i < N; ++i)
+    for (int s = 0; s < Subs; ++s) {
+      const float weight = w[i][s], value = x[i][s], level = q[i][s];
+      sum_w[s] += weight;
+      sum_x[s] += weight * value;
+      sum_q[s] += weight * level;
+      sum_qq[s] += weight * level * level;
+      sum_xq[s] += weight * level * value;
+    }
+  for (int s = 0; s < Subs; ++s) {
+    float determinant = sum_w[s] * sum_qq[s] - sum_q[s] * sum_q[s];
+    determinant = determinant > 0 ? determinant : 0.0f;
+    const float scale = (sum_w[s] * sum_xq[s] - sum_x[s] * sum_q[s]) / determinant;
+    const float min = (sum_q[s] * sum_xq[s] - sum_qq[s] * sum_x[s]) / determinant;
+    const float through_zero = sum_xq[s] / sum_qq[s];
+    a.scale[s] = min < 0 ? through_zero : scale;
+    a.min[s] = min < 0 ? 0 : min;
   }
-  const float determinant = sum_w * sum_qq - sum_q * sum_q;
-  if (!(determinant > 0)) return false;
-  a.scale = (sum_w * sum_xq - sum_x * sum_q) / determinant;
-  a.min = (sum_q * sum_xq - sum_qq * sum_x) / determinant;
-  if (a.min < 0) a = {sum_xq / sum_qq, 0};
-  return true;
 }
 
-template <int N>
-Affine fit(const float* x, const float* w, const Search& search) {
-  const auto [low_at, high_at] = std::minmax_element(x, x + N);
-  const float low = std::min(*low_at, 0.0f), high = *high_at;
+template <int Subs, int N>
+Affine<Subs> fit(const Lanes<Subs> (&x)[N], const Lanes<Subs> (&w)[N], const Search& search) {
+  Lanes<Subs> low{}, high, best_error, error, q[N];
+  Affine<Subs> best, candidate;
+  for (int s = 0; s < Subs; ++s) high[s] = x[0][s];
+  for (int i = 0; i < N; ++i)
+    for (int s = 0; s < Subs; ++s) {
+      low[s] = x[i][s] < low[s] ? x[i][s] : low[s];
+      high[s] = x[i][s] > high[s] ? x[i][s] : high[s];
+    }
   const auto top = static_cast<float>(search.top);
-  if (!(high - low > 1e-30f)) return {0, -low};
-  uint8_t q[N];
-  Affine best{(high - low) / top, -low};
+  for (int s = 0; s < Subs; ++s) {
+    best.scale[s] = (high[s] - low[s]) / top;
+    best.min[s] = -low[s];
+  }
   // Candidates start from the best minimum so far, not from the least element: that reaches better fits.
   const auto round_levels = [&](float steps) {
-    const float inv = steps / (high + best.min);
-    for (int i = 0; i < N; ++i) q[i] = static_cast<uint8_t>(nearest((x[i] + best.min) * inv, 0, search.top));
+    Lanes<Subs> inv;
+    for (int s = 0; s < Subs; ++s) inv[s] = steps / (high[s] + best.min[s]);
+    for (int i = 0; i < N; ++i)
+      for (int s = 0; s < Subs; ++s) q[i][s] = nearest_float((x[i][s] + best.min[s]) * inv[s], 0, top);
+  };
+  const auto measure = [&](const Affine<Subs>& a, Lanes<Subs>& to) {
+    if (search.absolute_error)
+      error_of(
+          x, w, q, a, [](float diff) { return std::abs(diff); }, to);
+    else
+      error_of(
+          x, w, q, a, [](float diff) { return diff * diff; }, to);
   };
   round_levels(top);
-  float best_error = error_of(x, w, q, N, best, search.absolute_error);
+  measure(best, best_error);
   for (int i = 0; i <= search.steps; ++i) {
     round_levels(top + search.first + search.step * static_cast<float>(i));
-    Affine candidate;
-    if (!solve(x, w, q, N, candidate)) continue;
-    const float error = error_of(x, w, q, N, candidate, search.absolute_error);
-    if (error < best_error) {
-      best = candidate;
-      best_error = error;
+    solve(x, w, q, candidate);
+    measure(candidate, error);
+    for (int s = 0; s < Subs; ++s) {
+      const bool better = error[s] < best_error[s];  // never so for NaN
+      best.scale[s] = better ? candidate.scale[s] : best.scale[s];
+      best.min[s] = better ? candidate.min[s] : best.min[s];
+      best_error[s] = better ? error[s] : best_error[s];
     }
   }
+  for (int s = 0; s < Subs; ++s)
+    if (!(high[s] - low[s] > 1e-30f)) {
+      best.scale[s] = 0;
+      best.min[s] = -low[s];
+    }
   return best;
 }
 
@@ -83,19 +117,16 @@ struct SuperBlock {
   F16 d, dmin;
   uint8_t scale[Subs], min[Subs];
 
-  SuperBlock(const Affine (&a)[Subs], int top) {
-    float max_scale = 0, max_min = 0;
-    for (const auto& sub : a) {
-      max_scale = std::max(max_scale, sub.scale);
-      max_min = std::max(max_min, sub.min);
-    }
+  SuperBlock(const Affine<Subs>& a, int top) {
+    const float max_scale = std::max(0.0f, *std::max_element(a.scale, a.scale + Subs));
+    const float max_min = std::max(0.0f, *std::max_element(a.min, a.min + Subs));
     const auto steps = static_cast<float>(top);
     d = F16(max_scale / steps);
     dmin = F16(max_min / steps);
     const float inv_scale = max_scale > 0 ? steps / max_scale : 0, inv_min = max_min > 0 ? steps / max_min : 0;
     for (int s = 0; s < Subs; ++s) {
-      scale[s] = static_cast<uint8_t>(nearest(a[s].scale * inv_scale, 0, top));
-      min[s] = static_cast<uint8_t>(nearest(a[s].min * inv_min, 0, top));
+      scale[s] = static_cast<uint8_t>(nearest(a.scale[s] * inv_scale, 0, top));
+      min[s] = static_cast<uint8_t>(nearest(a.min[s] * inv_min, 0, top));
     }
   }
 
@@ -111,16 +142,16 @@ struct SuperBlock {
 
 /// Q4_K and Q5_K: large elements weigh more, but none less than the root mean square of its sub-block.
 SuperBlock<8> fit_subs_of_32(const float* x, const Search& search) {
-  Affine a[8];
-  for (int s = 0; s < 8; ++s) {
-    const float* sub = x + 32 * s;
-    float w[32], squares = 0;
-    for (int i = 0; i < 32; ++i) squares += sub[i] * sub[i];
-    const float rms = std::sqrt(squares / 32);
-    for (int i = 0; i < 32; ++i) w[i] = rms + std::abs(sub[i]);
-    a[s] = fit<32>(sub, w, search);
-  }
-  return SuperBlock<8>(a, 63);
+  Lanes<8> lanes[32], w[32], squares{}, rms;
+  for (int i = 0; i < 32; ++i)
+    for (int sub = 0; sub < 8; ++sub) {
+      lanes[i][sub] = x[32 * sub + i];
+      squares[sub] += lanes[i][sub] * lanes[i][sub];
+    }
+  for (int sub = 0; sub < 8; ++sub) rms[sub] = std::sqrt(squares[sub] / 32);
+  for (int i = 0; i < 32; ++i)
+    for (int sub = 0; sub < 8; ++sub) w[i][sub] = rms[sub] + std::abs(lanes[i][sub]);
+  return SuperBlock<8>(fit(lanes, w, search), 63);
 }
 
 /// The inverse of scale_min().
@@ -142,13 +173,13 @@ void pack_low_bits(const uint8_t (&q)[256], uint8_t (&qs)[128]) {
 }  // namespace
 
 void quantize_block(const float* x, BlockQ2_K& b) {
-  Affine a[16];
-  for (int s = 0; s < 16; ++s) {
-    float w[16];
-    for (int i = 0; i < 16; ++i) w[i] = std::abs(x[16 * s + i]);
-    a[s] = fit<16>(x + 16 * s, w, {3, -0.5f, 0.1f, 15, true});
-  }
-  const SuperBlock<16> super(a, 15);
+  Lanes<16> lanes[16], w[16];
+  for (int i = 0; i < 16; ++i)
+    for (int sub = 0; sub < 16; ++sub) {
+      lanes[i][sub] = x[16 * sub + i];
+      w[i][sub] = std::abs(lanes[i][sub]);
+    }
+  const SuperBlock<16> super(fit(lanes, w, {3, -0.5f, 0.1f, 15, true}), 15);
   b.d = super.d;
   b.dmin = super.dmin;
   for (int s = 0; s < 16; ++s) b.scales[s] = static_cast<uint8_t>(super.scale[s] | super.min[s] << 4);

@@ -21,19 +21,34 @@ struct Moments {
   float scale() const { return qq > 0 ? xq / qq : 0; }
 };
 
-/// Levels -half .. half - 1: the best scale among inverse scales around the starting one.
-template <int N>
-float fit_around(const float* x, int half) {
-  const float most = extreme(x, N);
-  if (std::abs(most) < negligible) return 0;
-  Moments best;
-  for (int step = -9; step <= 9; ++step) {
-    const float inv = -(static_cast<float>(half) + 0.1f * static_cast<float>(step)) / most;
-    Moments m;
-    for (int i = 0; i < N; ++i) m.add(x[i], static_cast<float>(nearest(inv * x[i], -half, half - 1)));
-    if (step == -9 || m.better_than(best)) best = m;
+/// One try in each lane: inverse scales and their moments. Loops over lanes are innermost and become vector code.
+template <int Tries>
+struct Trial {
+  float inv[Tries], xq[Tries]{}, qq[Tries]{};
+
+  /// round(v): the level nearest to v, as a float.
+  template <class Round>
+  float best_scale(const float* x, int n, Round round) {
+    for (int i = 0; i < n; ++i)
+      for (int t = 0; t < Tries; ++t) {
+        const float w = x[i] * x[i], level = round(inv[t] * x[i]);
+        xq[t] += w * x[i] * level;
+        qq[t] += w * level * level;
+      }
+    Moments best{xq[0], qq[0]};
+    for (int t = 1; t < Tries; ++t)
+      if (const Moments m{xq[t], qq[t]}; m.better_than(best)) best = m;
+    return best.scale();
   }
-  return best.scale();
+};
+
+/// Levels -half .. half - 1: the best scale among inverse scales around the starting one.
+float fit_around(const float* x, int n, float half) {
+  const float most = extreme(x, n);
+  if (std::abs(most) < negligible) return 0;
+  Trial<20> trial;
+  for (int t = 0; t < 20; ++t) trial.inv[t] = -(half + 0.1f * static_cast<float>(t < 19 ? t - 9 : 0)) / most;  // the last repeats the start
+  return trial.best_scale(x, n, [half](float v) { return nearest_float(v, -half, half - 1); });
 }
 
 /// Levels -4 .. 3: from the starting scale, moves single levels as long as that lowers the error (coordinate descent).
@@ -65,25 +80,27 @@ float fit_by_descent(const float* x) {
   return best.scale();
 }
 
+/// Values from here on are nearer to level k + 1 than to level k.
+constexpr float iq4_middle(int k) { return 0.5f * static_cast<float>(iq4_values[k] + iq4_values[k + 1]); }
+
 /// Index of the nearest of iq4_values.
 int iq4_index(float v) {
   int index = 0;
-  for (int k = 0; k < 15; ++k) index += v >= 0.5f * static_cast<float>(iq4_values[k] + iq4_values[k + 1]);
+  for (int k = 0; k < 15; ++k) index += v >= iq4_middle(k);
   return index;
 }
 
 float fit_iq4(const float* x) {
   const float most = extreme(x, 32);
   if (std::abs(most) < negligible) return 0;
-  Moments best;
-  for (int step = -8; step <= 7;
-       ++step) {  // the first try puts the extreme element near the shorter end of the levels, the others near -127
-    const float inv = static_cast<float>(step == -8 ? -iq4_values[0] : step + iq4_values[0]) / most;
-    Moments m;
-    for (int i = 0; i < 32; ++i) m.add(x[i], static_cast<float>(iq4_values[iq4_index(inv * x[i])]));
-    if (step == -8 || m.better_than(best)) best = m;
-  }
-  return best.scale();
+  // The first try puts the extreme element near the shorter end of the levels, the others near -127.
+  Trial<16> trial;
+  for (int t = 0; t < 16; ++t) trial.inv[t] = static_cast<float>(t == 0 ? -iq4_values[0] : t - 8 + iq4_values[0]) / most;
+  return trial.best_scale(x, 32, [](float v) {
+    float level = iq4_values[0];
+    for (int k = 0; k < 15; ++k) level += v >= iq4_middle(k) ? static_cast<float>(iq4_values[k + 1] - iq4_values[k]) : 0.0f;
+    return level;
+  });
 }
 
 void pack_iq4(const float* x, float scale, uint8_t* qs) {
@@ -118,7 +135,7 @@ void quantize_block(const float* x, BlockQ3_K& b) {
 
 void quantize_block(const float* x, BlockQ6_K& b) {
   float scales[16];
-  for (int s = 0; s < 16; ++s) scales[s] = fit_around<16>(x + 16 * s, 32);
+  for (int s = 0; s < 16; ++s) scales[s] = fit_around(x + 16 * s, 16, 32);
   const float inv = -128 * inverse(extreme(scales, 16));
   b = {};
   b.d = F16(inverse(inv));

@@ -44,7 +44,7 @@ INSTANTIATE_TEST_SUITE_P(Quantize, EveryWrittenType, ::testing::ValuesIn(written
 // The rows of blocks.safetensors are the first eight of this matrix, quantised by the reference.
 TEST_P(EveryWrittenType, IsAsCloseToARealMatrixAsTheReference) {
   if (GetParam() == DType::F32) return;
-  static const auto golden = testing::read_raw_safetensors("tests/data/gguf/blocks.safetensors");
+  static const auto golden = testutil::read_raw_safetensors("tests/data/gguf/blocks.safetensors");
   const auto truth = golden.at("BF16.f32").values<float>();
   const std::string name(info(GetParam()).name);
   const auto ours = quantized(GetParam(), truth);

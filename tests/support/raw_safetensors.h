@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace infernum::testing {
+namespace infernum::testutil {
 
 struct RawTensor {
   std::string dtype;
@@ -47,4 +47,4 @@ inline std::map<std::string, RawTensor> read_raw_safetensors(const std::string& 
   return tensors;
 }
 
-}  // namespace infernum::testing
+}  // namespace infernum::testutil

@@ -1,5 +1,5 @@
-// Dense weights as they lie in the file: both operands run along k, sums stay in 16 lanes until the end of the row.
-// Floor, many tokens: one vector multiply-add a cycle (16 products; 32 with vdpbf16ps). Few tokens: weight bytes / memory bandwidth.
+// Few tokens times dense weights as they lie in the file: both operands run along k, sums stay in 16 lanes until the end of the row.
+// Floor: weight bytes / memory bandwidth.
 #include "ops/cpu/gemm_avx512.h"
 
 namespace infernum {
@@ -56,7 +56,7 @@ struct BF16Pairs {
 }
 
 /// `tokens` x `rows` outputs. Rows past the matrix repeat its last one and are not stored.
-template <class Type, int tokens, int rows, bool prefetch>
+template <class Type, int tokens, int rows>
 void multiply_tile(const DenseCall& call, int64_t first_token, int64_t first_row) {
   const int64_t live = call.n - first_row < rows ? call.n - first_row : rows;
   const std::byte *x[tokens], *w[rows];
@@ -80,9 +80,6 @@ void multiply_tile(const DenseCall& call, int64_t first_token, int64_t first_row
   };
   int64_t i = 0;
   for (; i + Type::lanes <= call.k; i += Type::lanes) {
-    if constexpr (prefetch)
-#pragma GCC unroll 8
-      for (int r = 0; r < rows; r++) _mm_prefetch(reinterpret_cast<const char*>(w[r] + 1024), _MM_HINT_T0);
     step();
 #pragma GCC unroll 8
     for (int t = 0; t < tokens; t++) x[t] += Type::lanes * Type::x_bytes;
@@ -102,30 +99,73 @@ void multiply_tile(const DenseCall& call, int64_t first_token, int64_t first_row
   }
 }
 
+/// One row after the other: a single stream through the weights, read once for all (few) tokens.
+template <class Type, int tokens>
+void stream_rows(const DenseCall& call) {
+  constexpr int unroll = tokens == 1 ? 4 : 2;
+  constexpr int64_t step = unroll * Type::lanes, prefetch_bytes = 2048;
+  const std::byte* x[tokens];
+  for (int t = 0; t < tokens; t++) x[t] = call.x + call.x_rows[t] * call.x_stride;
+  for (int64_t r = 0; r < call.n; r++) {
+    const std::byte* w = call.w + r * call.w_stride;
+    __m512 acc[tokens][unroll];
+#pragma GCC unroll 4
+    for (int t = 0; t < tokens; t++)
+#pragma GCC unroll 4
+      for (int u = 0; u < unroll; u++) acc[t][u] = _mm512_setzero_ps();
+    int64_t i = 0;
+    for (; i + step <= call.k; i += step) {
+#pragma GCC unroll 4
+      for (int64_t line = 0; line < step * Type::w_bytes; line += 64)
+        _mm_prefetch(reinterpret_cast<const char*>(w + i * Type::w_bytes + prefetch_bytes + line), _MM_HINT_T0);
+#pragma GCC unroll 4
+      for (int u = 0; u < unroll; u++) {
+        const typename Type::Vector ws = Type::w(w + (i + u * Type::lanes) * Type::w_bytes);
+#pragma GCC unroll 4
+        for (int t = 0; t < tokens; t++) acc[t][u] = Type::add(acc[t][u], ws, Type::x(x[t] + (i + u * Type::lanes) * Type::x_bytes));
+      }
+    }
+    for (; i + Type::lanes <= call.k; i += Type::lanes)
+#pragma GCC unroll 4
+      for (int t = 0; t < tokens; t++) acc[t][0] = Type::add(acc[t][0], Type::w(w + i * Type::w_bytes), Type::x(x[t] + i * Type::x_bytes));
+    if (i < call.k)
+#pragma GCC unroll 4
+      for (int t = 0; t < tokens; t++)
+        acc[t][0] = Type::add(acc[t][0], Type::w(w + i * Type::w_bytes, call.k - i), Type::x(x[t] + i * Type::x_bytes, call.k - i));
+#pragma GCC unroll 4
+    for (int t = 0; t < tokens; t++) {
+#pragma GCC unroll 4
+      for (int u = 1; u < unroll; u++) acc[t][0] = _mm512_add_ps(acc[t][0], acc[t][u]);
+      float& c = call.c[call.c_rows[t] * call.c_stride + r];
+      const float sum = _mm512_reduce_add_ps(acc[t][0]);
+      c = call.accumulate ? c + sum : sum;
+    }
+  }
+}
+
 template <class Type>
 void multiply(const DenseCall& call) {
-  if (call.m <= 2) {  // weights stream from memory: prefetch
-    for (int64_t r = 0; r < call.n; r += 8)
-      if (call.m == 1)
-        multiply_tile<Type, 1, 8, true>(call, 0, r);
-      else
-        multiply_tile<Type, 2, 8, true>(call, 0, r);
-    return;
+  switch (call.m) {
+    case 1: return stream_rows<Type, 1>(call);
+    case 2: return stream_rows<Type, 2>(call);
+    case 3: return stream_rows<Type, 3>(call);
+    case 4: return stream_rows<Type, 4>(call);
+    default: break;
   }
   int64_t t = 0;
   for (; t + 4 <= call.m; t += 4)
-    for (int64_t r = 0; r < call.n; r += 6) multiply_tile<Type, 4, 6, false>(call, t, r);
+    for (int64_t r = 0; r < call.n; r += 6) multiply_tile<Type, 4, 6>(call, t, r);
   for (; t + 2 <= call.m; t += 2)
-    for (int64_t r = 0; r < call.n; r += 8) multiply_tile<Type, 2, 8, false>(call, t, r);
+    for (int64_t r = 0; r < call.n; r += 8) multiply_tile<Type, 2, 8>(call, t, r);
   if (t < call.m)
-    for (int64_t r = 0; r < call.n; r += 8) multiply_tile<Type, 1, 8, false>(call, t, r);
+    for (int64_t r = 0; r < call.n; r += 8) multiply_tile<Type, 1, 8>(call, t, r);
 }
 
 }  // namespace
 
-void dense_f32_avx512(const DenseCall& call) { multiply<F32Weights>(call); }
-void dense_f16_avx512(const DenseCall& call) { multiply<F16Weights>(call); }
-void dense_bf16_avx512(const DenseCall& call) { multiply<BF16Weights>(call); }
-void dense_bf16_bf16_avx512(const DenseCall& call) { multiply<BF16Pairs>(call); }
+void dense_f32_avx512(const DenseCall& call) { call.m > in_place_tokens ? panel_f32_avx512(call) : multiply<F32Weights>(call); }
+void dense_f16_avx512(const DenseCall& call) { call.m > in_place_tokens ? panel_f16_avx512(call) : multiply<F16Weights>(call); }
+void dense_bf16_avx512(const DenseCall& call) { call.m > in_place_tokens ? panel_bf16_avx512(call) : multiply<BF16Weights>(call); }
+void dense_bf16_bf16_avx512(const DenseCall& call) { call.m > in_place_tokens ? panel_bf16_bf16_avx512(call) : multiply<BF16Pairs>(call); }
 
 }  // namespace infernum

@@ -44,7 +44,8 @@ void try_experts(Isa isa, DType type, DType x_type, bool packed, int64_t tokens,
 }
 
 TEST_P(ExpertMatMulLevels, EveryPairMeetsItsExpert) {
-  for (DType type : {DType::F32, DType::BF16, DType::F16, DType::Q4_0, DType::Q8_0, DType::Q4_K, DType::Q5_K, DType::Q6_K, DType::MXFP4})
+  for (DType type :
+       {DType::F32, DType::BF16, DType::F16, DType::Q4_0, DType::Q8_0, DType::Q4_K, DType::Q5_K, DType::Q6_K, DType::MXFP4, DType::TQ2_0})
     for (int64_t tokens : {1, 3, 40})
       for (bool row_per_pair : {false, true})
         for (bool packed : {false, true}) {

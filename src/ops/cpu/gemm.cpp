@@ -2,11 +2,13 @@
 #include "ops/cpu/gemm.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
 #include "core/half.h"
+#include "ops/cpu/pack.h"
 
 namespace infernum {
 namespace {
@@ -85,23 +87,43 @@ void widen_halves(const std::byte* from, float* to) {
   for (int r = 0; r < group_rows; r++) to[r] = static_cast<float>(load<F16>(from + 2 * r));
 }
 
-void unpack_simple(const UnpackCall& call, int block_vectors) {
-  const int64_t blocks = call.k / 32, block_bytes = 32 + 64 * block_vectors;
+/// Half of 2^(e - 127), as the codes are doubled; below the normal floats it is zero, 255 is NaN.
+float mxfp4_scale(std::byte e) {
+  const auto exponent = std::to_integer<uint32_t>(e);
+  return exponent == 255 ? std::numeric_limits<float>::quiet_NaN() : exponent < 2 ? 0 : std::bit_cast<float>((exponent - 1) << 23);
+}
+
+void unpack_small(const UnpackCall& call) {
+  const SmallBlocks form = small_blocks(call.type);
+  const int64_t blocks = call.k / 32;
+  const uint8_t* codes = call.type == DType::IQ4_NL_R16 ? iq4_nl_codes : call.type == DType::MXFP4_R16 ? mxfp4_codes : nullptr;
   uint8_t* q = call.strip.q;
-  float* scale = call.strip.scale;
-  for (int64_t b = call.k0 / 32; b < call.k1 / 32; b++, q += 512, scale += group_rows) {
-    const int64_t pair = std::min<int64_t>(2, blocks - (b & ~int64_t{1}));
-    const std::byte* base = call.packed + (b & ~int64_t{1}) * block_bytes;
-    widen_halves(base + 32 * (b & 1), scale);
-    const auto* v = reinterpret_cast<const uint8_t*>(base + 32 * pair + 64 * block_vectors * (b & 1));
-    if (block_vectors == 8) {
+  float *scale = call.strip.scale, *min = call.strip.min;
+  for (int64_t b = call.k0 / 32; b < call.k1 / 32; b++, q += 512, scale += group_rows, min += group_rows) {
+    const int64_t first = b / form.tile_blocks * form.tile_blocks, i = b - first,
+                  count = std::min<int64_t>(form.tile_blocks, blocks - first);
+    const std::byte *tile = call.packed + first * form.block_bytes(), *scales = tile + i * form.scale_bytes;
+    const std::byte* body = tile + count * form.scale_bytes + i * form.body_bytes();
+    if (call.type == DType::MXFP4_R16)
+      std::transform(scales, scales + group_rows, scale, mxfp4_scale);
+    else
+      widen_halves(scales, scale);
+    if (form.scale_bytes == 64) {
+      widen_halves(scales + 32, min);
+      for (int r = 0; r < group_rows; r++) min[r] = -min[r];
+    }
+    const auto* v = reinterpret_cast<const uint8_t*>(body + form.high_bytes);
+    if (form.vectors == 8) {
       std::memcpy(q, v, 512);
       continue;
     }
-    for (int i = 0; i < 256; i++) {
-      q[i] = v[i] & 15;
-      q[256 + i] = v[i] >> 4;
+    for (int n = 0; n < 256; n++) {
+      q[n] = v[n] & 15;
+      q[256 + n] = v[n] >> 4;
     }
+    for (int n = 0; codes && n < 512; n++) q[n] = codes[q[n]];
+    for (int n = 0; form.high_bytes && n < 512; n++)
+      q[n] = static_cast<uint8_t>(q[n] | (load<uint64_t>(body + n / 64 * 8) >> n % 64 & 1) << 4);
   }
 }
 
@@ -139,13 +161,12 @@ void unpack_q6_k(const UnpackCall& call) {
     float d[group_rows];
     widen_halves(tile, d);
     const auto* sc = reinterpret_cast<const int8_t*>(tile + 64);
-    const auto* ql = reinterpret_cast<const uint8_t*>(tile + 320);
-    const auto* qh = ql + 2048;
+    const auto* quants = reinterpret_cast<const uint8_t*>(tile + 320);
     for (int s = 0; s < 16; s++, scale += group_rows)
       for (int r = 0; r < group_rows; r++) scale[r] = d[r] * static_cast<float>(sc[group_rows * s + r]);
     for (int s = 0; s < 8; s++, q += 512) {  // sub-block of 32 values: half n, part j of it
       const int n = s / 4, j = s % 4;
-      const uint8_t *low = ql + 1024 * n + 512 * (j & 1), *high = qh + 512 * n;
+      const uint8_t *high = quants + 1536 * n, *low = high + 512 + 512 * (j & 1);
       for (int i = 0; i < 512; i++) q[i] = static_cast<uint8_t>((low[i] >> 4 * (j >> 1) & 15) | (high[i] >> 2 * j & 3) << 4);
     }
   }
@@ -153,11 +174,10 @@ void unpack_q6_k(const UnpackCall& call) {
 
 void unpack(const UnpackCall& call) {
   switch (call.type) {
-    case DType::Q4_0_R16: return unpack_simple(call, 4);
-    case DType::Q8_0_R16: return unpack_simple(call, 8);
     case DType::Q4_K_R16: return unpack_q45_k(call, false);
     case DType::Q5_K_R16: return unpack_q45_k(call, true);
-    default: return unpack_q6_k(call);
+    case DType::Q6_K_R16: return unpack_q6_k(call);
+    default: return unpack_small(call);
   }
 }
 
@@ -201,7 +221,7 @@ const GemmKernels gemm_portable{dense<float>, dense<F16>, dense<BF16>, nullptr, 
 const GemmKernels& gemm_kernels([[maybe_unused]] Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::Avx512) return gemm_avx512;
-  if (isa == Isa::Avx2) return gemm_portable;
+  if (isa == Isa::Avx2) return gemm_avx2;
 #endif
   return gemm_portable;
 }

@@ -21,7 +21,9 @@ struct DenseCall {
   const int32_t* c_rows;
   int64_t m, n, k;
   bool accumulate;
+  std::byte* workspace;  ///< dense_workspace_bytes of this thread, 64-byte aligned
 };
+constexpr int64_t dense_workspace_bytes = 212 << 10;
 
 /// Activations as int8: x[k] = scale[k / 32] * q[k], with sums over blocks in the form that the weights ask for (StripForm).
 /// A block with an infinity or NaN has scale NaN and q zero.
@@ -41,7 +43,7 @@ constexpr int64_t group_rows = 16;
 struct Strip {
   uint8_t* q;    ///< (k / 4, 16, 4)
   float* scale;  ///< (k / 32, 16), or (k / 16, 16) for Q6_K
-  float* min;    ///< (k / 32, 16), used by Q4_K and Q5_K
+  float* min;    ///< (k / 32, 16), for types that have one
 };
 
 /// What is common to all strips of a packed type.
@@ -53,11 +55,18 @@ struct StripForm {
 constexpr StripForm strip_form(DType packed) {
   switch (packed) {
     case DType::Q4_0_R16: return {8, false, false};
-    case DType::Q8_0_R16: return {128, false, false};
+    case DType::Q5_0_R16: return {16, false, false};
+    case DType::Q8_0_R16:
+    case DType::IQ4_NL_R16: return {128, false, false};
+    case DType::MXFP4_R16: return {12, false, false};
     case DType::Q6_K_R16: return {32, false, true};
     default: return {0, true, false};
   }
 }
+
+/// What the 16 nibbles mean where that is no plain number, plus the zero point: IQ4_NL, and the doubled E2M1 of MXFP4.
+constexpr uint8_t iq4_nl_codes[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
+constexpr uint8_t mxfp4_codes[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
 
 /// c[c_rows[t]][16 g + r] (+)= x[x_rows[t]] * strips[g] row r, over blocks block0 .. block0 + blocks of x.
 struct StripCall {

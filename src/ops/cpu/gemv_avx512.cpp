@@ -58,8 +58,8 @@ void multiply(const GemvCall& call) {
     __m512 acc[tokens];
 #pragma GCC unroll 4
     for (int t = 0; t < tokens; t++) acc[t] = _mm512_setzero_ps();
-    visit_blocks<type, true>(
-        call.packed + g * call.group_bytes, k, 0, k, [&](int64_t b, const Block512& w) __attribute__((always_inline)) {
+    visit_blocks<type>(
+        call.packed + g * call.group_bytes, 0, k, [&](int64_t b, const Block512& w) __attribute__((always_inline)) {
 #pragma GCC unroll 4
           for (int t = 0; t < tokens; t++) acc[t] = add_block<type>(acc[t], x[t], b, w);
         });
@@ -82,7 +82,12 @@ void multiply(const GemvCall& call) {
 void gemv_avx512(const GemvCall& call) {
   switch (call.type) {
     case DType::Q4_0_R16: return multiply<DType::Q4_0_R16>(call);
+    case DType::Q4_1_R16: return multiply<DType::Q4_1_R16>(call);
+    case DType::Q5_0_R16: return multiply<DType::Q5_0_R16>(call);
+    case DType::Q5_1_R16: return multiply<DType::Q5_1_R16>(call);
     case DType::Q8_0_R16: return multiply<DType::Q8_0_R16>(call);
+    case DType::IQ4_NL_R16: return multiply<DType::IQ4_NL_R16>(call);
+    case DType::MXFP4_R16: return multiply<DType::MXFP4_R16>(call);
     case DType::Q4_K_R16: return multiply<DType::Q4_K_R16>(call);
     case DType::Q5_K_R16: return multiply<DType::Q5_K_R16>(call);
     default: return multiply<DType::Q6_K_R16>(call);

@@ -79,6 +79,7 @@ TEST_P(MatMulLevels, LongRowsAreSummedInPieces) {
   try_sizes(queue, DType::F32, DType::Q4_K, {1, 7, 300}, {50}, {4096 + 512});
   try_sizes(queue, DType::F16, DType::Q8_0, {1, 7}, {50}, {4096 + 32});
   try_sizes(queue, DType::F32, DType::MXFP4, {1, 7}, {50}, {2048 + 32});
+  try_sizes(queue, DType::F32, DType::IQ4_XS, {1, 7}, {50}, {2048 + 256});
 }
 
 TEST_P(MatMulLevels, BlockWeights) {
@@ -96,7 +97,7 @@ TEST_P(MatMulLevels, BlockWeights) {
 
 TEST_P(MatMulLevels, StridedActivationsAndOutputs) {
   Queue<Cpu> queue(2, GetParam());
-  for (DType type : {DType::F32, DType::Q4_0, DType::Q6_K, DType::IQ4_NL}) {
+  for (DType type : {DType::F32, DType::Q4_0, DType::Q6_K, DType::IQ4_XS}) {
     const int64_t m = 5, n = 32, k = 256;
     TestMatrix w = random_matrix(type, n, k, 1), wide_x = random_floats(DType::F32, m, 2 * k, 2), wide_y = poisoned(DType::F32, m, 3 * n);
     multiply(queue, {wide_y.bytes.data(), {m, n}, 3 * n, 2, DType::F32}, {wide_x.bytes.data(), {m, k}, 2 * k, 2, DType::F32}, w.view());

@@ -37,16 +37,37 @@ void gather_halves(const Rows& rows, int64_t offset, std::byte* out) {
   for (int64_t r = 0; r < rows.count; r++) std::memcpy(out + 2 * r, rows.row[r] + offset, 2);
 }
 
-/// Blocks of 32: d@0, then `lanes` 4-byte lanes; in pairs that share a 64-byte line of scales.
-void pack_simple(const Rows& rows, int64_t blocks, int lanes, uint32_t flip, std::byte* out) {
-  const int64_t block_bytes = 2 + 4 * lanes;
-  for (int64_t b = 0; b < blocks; b += 2) {
-    const int64_t pair = std::min<int64_t>(2, blocks - b);
-    for (int64_t i = 0; i < pair; i++) {
-      gather_halves(rows, (b + i) * block_bytes, out + 32 * i);
-      transpose_lanes(rows, (b + i) * block_bytes + 2, lanes, flip, out + 32 * pair + 64 * lanes * i);
+/// Bit 4 r + i of high[j] = bit 4 j + i of the 32 high bits at row r + offset.
+void pack_high_bits(const Rows& rows, int64_t offset, std::byte* out) {
+  uint64_t high[8] = {};
+  for (int64_t r = 0; r < rows.count; r++) {
+    uint32_t bits;
+    std::memcpy(&bits, rows.row[r] + offset, 4);
+    for (int j = 0; j < 8; j++) high[j] |= static_cast<uint64_t>(bits >> 4 * j & 15) << 4 * r;
+  }
+  std::memcpy(out, high, sizeof high);
+}
+
+/// Blocks of 32: scales, then high bits if any, then quants.
+void pack_small(const Rows& rows, DType from, int64_t blocks, std::byte* out) {
+  const SmallBlocks form = small_blocks(*packed_type(from));
+  const int64_t block_bytes = info(from).bytes, quants_at = block_bytes - 4 * form.vectors, high_at = quants_at - 4;
+  const uint32_t flip = from == DType::Q8_0 ? 0x80808080 : 0;
+  for (int64_t b = 0; b < blocks; b += form.tile_blocks) {
+    const int64_t count = std::min<int64_t>(form.tile_blocks, blocks - b);
+    for (int64_t i = 0; i < count; i++) {
+      const int64_t at = (b + i) * block_bytes;
+      std::byte *scale = out + i * form.scale_bytes, *body = out + count * form.scale_bytes + i * form.body_bytes();
+      if (from == DType::MXFP4) {
+        for (int64_t r = 0; r < packed_rows; r++) scale[r] = r < rows.count ? rows.row[r][at] : std::byte{0};
+      } else {
+        gather_halves(rows, at, scale);
+        if (form.scale_bytes == 64) gather_halves(rows, at + 2, scale + 32);
+      }
+      if (form.high_bytes) pack_high_bits(rows, at + high_at, body);
+      transpose_lanes(rows, at + quants_at, form.vectors, flip, body + form.high_bytes);
     }
-    out += pair * (32 + 64 * lanes);
+    out += count * form.block_bytes();
   }
 }
 
@@ -84,8 +105,10 @@ void pack_q6_k(const Rows& rows, int64_t blocks, std::byte* out) {
     gather_halves(rows, at + 208, out);
     for (int64_t r = 0; r < rows.count; r++)
       for (int s = 0; s < 16; s++) out[64 + 16 * s + r] = rows.row[r][at + 192 + s];
-    transpose_lanes(rows, at, 32, 0, out + 320);
-    transpose_lanes(rows, at + 128, 16, 0, out + 320 + 2048);
+    for (int half : {0, 1}) {
+      transpose_lanes(rows, at + 128 + 32 * half, 8, 0, out + 320 + 1536 * half);
+      transpose_lanes(rows, at + 64 * half, 16, 0, out + 320 + 1536 * half + 512);
+    }
   }
 }
 
@@ -94,7 +117,12 @@ void pack_q6_k(const Rows& rows, int64_t blocks, std::byte* out) {
 std::optional<DType> packed_type(DType from) {
   switch (from) {
     case DType::Q4_0: return DType::Q4_0_R16;
+    case DType::Q4_1: return DType::Q4_1_R16;
+    case DType::Q5_0: return DType::Q5_0_R16;
+    case DType::Q5_1: return DType::Q5_1_R16;
     case DType::Q8_0: return DType::Q8_0_R16;
+    case DType::IQ4_NL: return DType::IQ4_NL_R16;
+    case DType::MXFP4: return DType::MXFP4_R16;
     case DType::Q4_K: return DType::Q4_K_R16;
     case DType::Q5_K: return DType::Q5_K_R16;
     case DType::Q6_K: return DType::Q6_K_R16;
@@ -108,12 +136,10 @@ void pack_group(DType from, const std::byte* rows, int64_t row_bytes, int64_t n,
   for (int64_t r = 0; r < group.count; r++) group.row[r] = rows + r * row_bytes;
   const int64_t blocks = k / info(from).block;
   switch (from) {
-    case DType::Q4_0: return pack_simple(group, blocks, 4, 0, out);
-    case DType::Q8_0: return pack_simple(group, blocks, 8, 0x80808080, out);
     case DType::Q4_K: return pack_q45_k(group, blocks, false, out);
     case DType::Q5_K: return pack_q45_k(group, blocks, true, out);
     case DType::Q6_K: return pack_q6_k(group, blocks, out);
-    default: fail("pack: this type has no packed form", from);
+    default: return pack_small(group, from, blocks, out);
   }
 }
 

@@ -5,12 +5,15 @@
 namespace infernum {
 namespace {
 
+constexpr DType packable[] = {DType::Q4_0,   DType::Q4_1,  DType::Q5_0, DType::Q5_1, DType::Q8_0,
+                              DType::IQ4_NL, DType::MXFP4, DType::Q4_K, DType::Q5_K, DType::Q6_K};
+
 // Every weight must come back from packed form exactly: unpacking at each level against the decoded blocks.
 TEST(Pack, KeepsEveryWeight) {
   Queue<Cpu> queue(2);
   for (Isa isa : levels_here())
-    for (DType type : {DType::Q4_0, DType::Q8_0, DType::Q4_K, DType::Q5_K, DType::Q6_K})
-      for (int64_t blocks : {1, 2, 3})
+    for (DType type : packable)
+      for (int64_t blocks : {1, 2, 3, 6})
         for (int64_t n : {1, 16, 37}) {
           const int64_t k = blocks * info(type).block;
           const TestMatrix w = random_blocks(type, n, k, static_cast<unsigned>(k + n));
@@ -35,7 +38,7 @@ TEST(Pack, KeepsEveryWeight) {
 }
 
 TEST(Pack, CostsAtMostFourPercent) {
-  for (DType type : {DType::Q4_0, DType::Q8_0, DType::Q4_K, DType::Q5_K, DType::Q6_K})
+  for (DType type : packable)
     EXPECT_LE(static_cast<double>(packed_bytes(*packed_type(type), 1024, 1024)), 1.04 * static_cast<double>(bytes_of(type, 1024 * 1024)));
 }
 

@@ -2,6 +2,7 @@
 // For *_avx512.cpp only; everything is inlined there.
 #pragma once
 #include "ops/cpu/gemm_avx512.h"
+#include "ops/cpu/pack.h"
 
 namespace infernum {
 namespace {
@@ -14,11 +15,12 @@ struct Block512 {
 
 constexpr int64_t prefetch_bytes = 4096;  // ahead of the reader: one core has too few misses in flight without it
 
-template <int64_t bytes, bool prefetch>
-[[gnu::always_inline]] inline void prefetch_tile(const std::byte* at) {
-  if constexpr (prefetch)
-#pragma GCC unroll 64
-    for (int64_t i = 0; i < bytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(at + prefetch_bytes + i), _MM_HINT_T0);
+/// Asks for the lines `from` .. `to` of the tile that lies prefetch_bytes further on. Spread over the tile's blocks: a burst would stall.
+[[gnu::always_inline]] inline void prefetch_lines(const std::byte* tile, int64_t from, int64_t to) {
+  asm volatile("" ::: "memory");  // or the compiler gathers them into one burst again
+#pragma GCC unroll 16
+  for (int64_t i = from; i < to; i++) _mm_prefetch(reinterpret_cast<const char*>(tile + prefetch_bytes + 64 * i), _MM_HINT_T0);
+  asm volatile("" ::: "memory");
 }
 
 [[gnu::always_inline]] inline __m512i load512(const std::byte* p) { return _mm512_loadu_si512(p); }
@@ -27,20 +29,47 @@ template <int64_t bytes, bool prefetch>
 }
 [[gnu::always_inline]] inline __m128i load128(const std::byte* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
 
-/// Q4_0 and Q8_0; `vectors` 64-byte vectors a block.
-template <int vectors>
-[[gnu::always_inline]] inline Block512 read_simple(const std::byte* scale, const std::byte* v) {
+/// Half of 2^(e - 127), as the codes are doubled; below the normal floats it is zero, 255 is NaN.
+[[gnu::always_inline]] inline __m512 mxfp4_scale(const std::byte* p) {
+  const __m512i e = _mm512_cvtepu8_epi32(load128(p));
+  const __m512i bits = _mm512_slli_epi32(_mm512_max_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), _mm512_setzero_si512()), 23);
+  return _mm512_castsi512_ps(_mm512_mask_set1_epi32(bits, _mm512_cmpeq_epi32_mask(e, _mm512_set1_epi32(255)), 0x7fc00000));
+}
+
+/// A block of 32 whose scales and body (high bits, quants) lie at these places.
+template <DType type>
+[[gnu::always_inline]] inline Block512 read_small(const std::byte* scale, const std::byte* body) {
+  constexpr SmallBlocks form = small_blocks(type);
   Block512 block;
-  block.scale = load_halves(scale);
+  if constexpr (type == DType::MXFP4_R16)
+    block.scale = mxfp4_scale(scale);
+  else
+    block.scale = load_halves(scale);
+  if constexpr (form.scale_bytes == 64) block.min = _mm512_sub_ps(_mm512_setzero_ps(), load_halves(scale + 32));
   const __m512i low = _mm512_set1_epi8(15);
 #pragma GCC unroll 8
-  for (int j = 0; j < vectors; j++) {
-    const __m512i both = load512(v + 64 * j);
-    if constexpr (vectors == 8) {
+  for (int j = 0; j < form.vectors; j++) {
+    const __m512i both = load512(body + form.high_bytes + 64 * j);
+    if constexpr (form.vectors == 8) {
       block.q[j] = both;
     } else {
       block.q[j] = _mm512_and_si512(both, low);
       block.q[4 + j] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
+    }
+  }
+  if constexpr (type == DType::IQ4_NL_R16 || type == DType::MXFP4_R16) {
+    const auto* codes = reinterpret_cast<const std::byte*>(type == DType::IQ4_NL_R16 ? iq4_nl_codes : mxfp4_codes);
+    const __m512i table = _mm512_broadcast_i32x4(load128(codes));
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++) block.q[j] = _mm512_shuffle_epi8(table, block.q[j]);
+  }
+  if constexpr (form.high_bytes != 0) {
+    const __m512i bit = _mm512_set1_epi8(16);
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++) {
+      uint64_t high;
+      __builtin_memcpy(&high, body + 8 * j, 8);
+      block.q[j] = _mm512_mask_add_epi8(block.q[j], high, block.q[j], bit);
     }
   }
   return block;
@@ -74,7 +103,7 @@ template <bool high>
   block.scale = _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load128(tile + 64 + 32 * s))));
   block.scale_high = _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load128(tile + 80 + 32 * s))));
   const int n = s / 4, j = s % 4;
-  const std::byte *ql = tile + 320 + 1024 * n + 512 * (j & 1), *qh = tile + 2368 + 512 * n;
+  const std::byte *qh = tile + 320 + 1536 * n, *ql = qh + 512 + 512 * (j & 1);
   const __m512i low = _mm512_set1_epi8(15), pair = _mm512_set1_epi8(0x30);
 #pragma GCC unroll 8
   for (int i = 0; i < 8; i++) {
@@ -86,32 +115,37 @@ template <bool high>
   return block;
 }
 
-/// Calls f(b, block) for the 32-column blocks of k0 .. k1, b counted from k0; k0 is a multiple of 256.
-template <DType type, bool prefetch, class F>
-[[gnu::always_inline]] inline void visit_blocks(const std::byte* packed, int64_t k, int64_t k0, int64_t k1, const F& f) {
-  if constexpr (type == DType::Q4_0_R16 || type == DType::Q8_0_R16) {
-    constexpr int vectors = type == DType::Q4_0_R16 ? 4 : 8;
-    constexpr int64_t block_bytes = 32 + 64 * vectors;
-    const std::byte* tile = packed + k0 / 32 * block_bytes;
+/// Calls f(b, block) for the 32-column blocks of k0 .. k1, b counted from k0; k0 is a multiple of 256, and so is k1 unless it is k.
+template <DType type, class F>
+[[gnu::always_inline]] inline void visit_blocks(const std::byte* packed, int64_t k0, int64_t k1, const F& f) {
+  if constexpr (type < DType::Q4_K_R16) {
+    constexpr SmallBlocks form = small_blocks(type);
+    constexpr int64_t tile_blocks = form.tile_blocks, tile_bytes = tile_blocks * form.block_bytes(), lines = tile_bytes / 64;
+    const std::byte* tile = packed + k0 / 32 * form.block_bytes();
     int64_t b = 0;
-    for (; b + 2 <= (k1 - k0) / 32; b += 2, tile += 2 * block_bytes) {
-      prefetch_tile<2 * block_bytes, prefetch>(tile);
-      f(b, read_simple<vectors>(tile, tile + 64));
-      f(b + 1, read_simple<vectors>(tile + 32, tile + 64 + 64 * vectors));
-    }
-    if (b < (k1 - k0) / 32) f(b, read_simple<vectors>(tile, tile + (k1 < k ? 64 : 32)));
+    for (; b + tile_blocks <= (k1 - k0) / 32; b += tile_blocks, tile += tile_bytes)
+#pragma GCC unroll 4
+      for (int64_t i = 0; i < tile_blocks; i++) {
+        prefetch_lines(tile, lines * i / tile_blocks, lines * (i + 1) / tile_blocks);
+        f(b + i, read_small<type>(tile + i * form.scale_bytes, tile + tile_blocks * form.scale_bytes + i * form.body_bytes()));
+      }
+    const int64_t rest = (k1 - k0) / 32 - b;
+    for (int64_t i = 0; i < rest; i++)
+      f(b + i, read_small<type>(tile + i * form.scale_bytes, tile + rest * form.scale_bytes + i * form.body_bytes()));
   } else {
     constexpr int64_t tile_bytes = type == DType::Q4_K_R16 ? 2368 : type == DType::Q5_K_R16 ? 2880 : 3392;
     const std::byte* tile = packed + k0 / 256 * tile_bytes;
     for (int64_t b = 0; b < (k1 - k0) / 32; b += 8, tile += tile_bytes) {
-      prefetch_tile<tile_bytes, prefetch>(tile);
+      constexpr int64_t lines = tile_bytes / 64;
       const __m512 d = load_halves(tile), dmin = load_halves(tile + 32);
 #pragma GCC unroll 8
-      for (int s = 0; s < 8; s++)
+      for (int s = 0; s < 8; s++) {
+        prefetch_lines(tile, lines * s / 8, lines * (s + 1) / 8);
         if constexpr (type == DType::Q6_K_R16)
           f(b + s, read_q6_k(tile, d, s));
         else
           f(b + s, read_q45_k<type == DType::Q5_K_R16>(tile, d, dmin, s));
+      }
     }
   }
 }

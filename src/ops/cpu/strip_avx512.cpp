@@ -10,8 +10,8 @@ namespace {
 template <DType type>
 void unpack(const UnpackCall& call) {
   constexpr StripForm form = strip_form(type);
-  visit_blocks<type, false>(
-      call.packed, call.k, call.k0, call.k1, [&](int64_t b, const Block512& w) __attribute__((always_inline)) {
+  visit_blocks<type>(
+      call.packed, call.k0, call.k1, [&](int64_t b, const Block512& w) __attribute__((always_inline)) {
 #pragma GCC unroll 8
         for (int j = 0; j < 8; j++) _mm512_store_si512(call.strip.q + 512 * b + 64 * j, w.q[j]);
         if constexpr (form.fine) {
@@ -102,13 +102,22 @@ void multiply_tile(const StripCall& call, int64_t first) {
     }
 }
 
-/// Tiles of `most` tokens, then single ones... the rest in one narrower tile.
+/// Tiles of at most `most` tokens, all nearly as wide: narrow ones are bound by loads.
 template <int groups, int most, bool has_min, bool fine>
 void multiply_all(const StripCall& call) {
-  int64_t t = 0;
-  for (; t + most <= call.m; t += most) multiply_tile<groups, most, has_min, fine>(call, t);
-  for (; t + 2 <= call.m; t += 2) multiply_tile<groups, 2, has_min, fine>(call, t);
-  if (t < call.m) multiply_tile<groups, 1, has_min, fine>(call, t);
+  for (int64_t t = 0; t < call.m;) {
+    const int64_t left = call.m - t, tiles = (left + most - 1) / most, tokens = (left + tiles - 1) / tiles;
+    switch (tokens) {
+      case 1: multiply_tile<groups, 1, has_min, fine>(call, t); break;
+      case 2: multiply_tile<groups, 2, has_min, fine>(call, t); break;
+      case 3: multiply_tile<groups, 3, has_min, fine>(call, t); break;
+      case 4: multiply_tile<groups, 4, has_min, fine>(call, t); break;
+      default:
+        if constexpr (most > 4)
+          tokens == 5 ? multiply_tile<groups, 5, has_min, fine>(call, t) : multiply_tile<groups, 6, has_min, fine>(call, t);
+    }
+    t += tokens;
+  }
 }
 
 template <int groups>
@@ -126,7 +135,12 @@ void multiply(const StripCall& call) {
 void unpack_avx512(const UnpackCall& call) {
   switch (call.type) {
     case DType::Q4_0_R16: return unpack<DType::Q4_0_R16>(call);
+    case DType::Q4_1_R16: return unpack<DType::Q4_1_R16>(call);
+    case DType::Q5_0_R16: return unpack<DType::Q5_0_R16>(call);
+    case DType::Q5_1_R16: return unpack<DType::Q5_1_R16>(call);
     case DType::Q8_0_R16: return unpack<DType::Q8_0_R16>(call);
+    case DType::IQ4_NL_R16: return unpack<DType::IQ4_NL_R16>(call);
+    case DType::MXFP4_R16: return unpack<DType::MXFP4_R16>(call);
     case DType::Q4_K_R16: return unpack<DType::Q4_K_R16>(call);
     case DType::Q5_K_R16: return unpack<DType::Q5_K_R16>(call);
     default: return unpack<DType::Q6_K_R16>(call);

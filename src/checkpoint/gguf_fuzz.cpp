@@ -1,0 +1,87 @@
+// Any bytes are either a GGUF file whose values can be read and whose tensors lie inside it, or an Error.
+#include <cstdlib>
+
+#include "checkpoint/fuzz_seeds.h"
+#include "checkpoint/gguf.h"
+#include "checkpoint/gguf_config.h"
+#include "checkpoint/gguf_names.h"
+#include "checkpoint/test_files.h"
+#include "core/check.h"
+
+namespace {
+
+using infernum::testutil::GgufBuilder;
+using infernum::testutil::little_endian;
+
+GgufBuilder model(const std::string& arch) {
+  GgufBuilder b;
+  b.string("general.architecture", arch);
+  for (const char* key : {"block_count", "embedding_length", "feed_forward_length", "attention.head_count", "context_length",
+                          "attention.key_length", "expert_feed_forward_length", "expert_count", "expert_used_count"})
+    b.u32(arch + "." + key, 4);
+  b.f32(arch + ".attention.layer_norm_rms_epsilon", 1e-5f)
+      .f32(arch + ".rope.scaling.factor", 2)
+      .string(arch + ".rope.scaling.type", "yarn");
+  b.strings("tokenizer.ggml.tokens", {"a", "b"}).u32("tokenizer.ggml.eos_token_id", 1);
+  return b.tensor("token_embd.weight", {4, 2}, 0, std::string(32, 'e')).tensor("rope_freqs.weight", {2}, 0, std::string(8, '?'));
+}
+
+std::vector<std::string> make_seeds() {
+  std::vector<std::string> seeds;
+  for (const char* arch : {"llama", "qwen2", "qwen3", "qwen3moe"}) seeds.push_back(model(arch).file());
+  GgufBuilder b;
+  b.u32("general.alignment", 32).raw("a", 9, little_endian<uint32_t>(3) + little_endian<uint64_t>(2) + "1234").raw("b", 7, "\x01");
+  seeds.push_back(b.tensor("blk.0.attn_q.weight", {32, 2}, 2, std::string(36, 'q')).tensor("s", {}, 24, "1").file());
+  return seeds;
+}
+
+/// Asks for the key in every kind; all but one of the answers are errors.
+void read_all_kinds(const infernum::GgufMetadata& m, const std::string& key) {
+  const auto attempt = [](auto&& read) {
+    try {
+      read();
+    } catch (const infernum::Error&) {}
+  };
+  attempt([&] { m.find_int(key); });
+  attempt([&] { m.find_float(key); });
+  attempt([&] { m.find_bool(key); });
+  attempt([&] { m.find_string(key); });
+  attempt([&] { m.find_ints(key); });
+  attempt([&] { m.find_floats(key); });
+  attempt([&] { m.find_bools(key); });
+  attempt([&] { m.find_bytes(key); });
+  attempt([&] { m.find_per_layer(key, 2, 0, 9); });
+  attempt([&] {
+    if (const auto strings = m.find_strings(key)) {
+      size_t sum = 0;
+      for (std::string_view text : *strings)
+        for (char c : text) sum += static_cast<unsigned char>(c);
+      if (sum == ~size_t{0}) std::abort();
+    }
+  });
+}
+
+}  // namespace
+
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned random) {
+  static const std::vector<std::string> seeds = make_seeds();
+  return infernum::testutil::mutate_from_seeds(seeds, data, size, max_size, random);
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data), size);
+  for (const infernum::Opening opening : {infernum::Opening::Complete, infernum::Opening::HeadersOnly}) {
+    try {
+      const infernum::Gguf gguf = infernum::parse_gguf(bytes, "fuzz", nullptr, opening);
+      for (const auto& [key, value] : gguf.metadata->values()) read_all_kinds(*gguf.metadata, key);
+      for (const infernum::StoredTensor& tensor : gguf.tensors) {
+        if (tensor.bytes != infernum::bytes_of(tensor.dtype, tensor.shape.elements())) std::abort();
+        if (tensor.data && (tensor.data < bytes.data() || tensor.bytes > bytes.data() + size - tensor.data)) std::abort();
+        if (!tensor.data && tensor.bytes && opening == infernum::Opening::Complete) std::abort();
+        for (const char* family : {"llama", "mixtral", "qwen3_moe"}) infernum::hugging_face_name(tensor.name, family);
+      }
+      infernum::make_gguf_config(gguf);
+    } catch (const infernum::Error&) {}
+  }
+  return 0;
+}

@@ -1,0 +1,100 @@
+#include "models/synthetic.h"
+
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "checkpoint/convert.h"
+#include "core/check.h"
+#include "quant/quant.h"
+
+namespace infernum {
+namespace {
+
+struct PublishedShape {
+  std::string_view name, architecture;
+  int hidden, intermediate, layers, heads, kv_heads, head_dim, vocab;
+  double rope_theta;
+  bool tied;
+  int experts = 0, experts_per_token = 0, expert_width = 0;
+};
+
+// From the models' own config.json files.
+constexpr PublishedShape shapes[] = {
+    {"llama-3.2-1b", "LlamaForCausalLM", 2048, 8192, 16, 32, 8, 64, 128256, 5e5, true},
+    {"llama-3.2-3b", "LlamaForCausalLM", 3072, 8192, 28, 24, 8, 128, 128256, 5e5, true},
+    {"llama-3.1-8b", "LlamaForCausalLM", 4096, 14336, 32, 32, 8, 128, 128256, 5e5, false},
+    {"mistral-7b", "MistralForCausalLM", 4096, 14336, 32, 32, 8, 128, 32768, 1e6, false},
+    {"qwen2.5-0.5b", "Qwen2ForCausalLM", 896, 4864, 24, 14, 2, 64, 151936, 1e6, true},
+    {"qwen3-0.6b", "Qwen3ForCausalLM", 1024, 3072, 28, 16, 8, 128, 151936, 1e6, true},
+    {"qwen3-4b", "Qwen3ForCausalLM", 2560, 9728, 36, 32, 8, 128, 151936, 1e6, true},
+    {"qwen3-8b", "Qwen3ForCausalLM", 4096, 12288, 36, 32, 8, 128, 151936, 1e6, false},
+    {"qwen3-30b-a3b", "Qwen3MoeForCausalLM", 2048, 6144, 48, 32, 4, 128, 151936, 1e6, false, 128, 8, 768},
+};
+
+}  // namespace
+
+std::vector<std::string_view> shape_names() {
+  std::vector<std::string_view> names;
+  for (const auto& s : shapes) names.push_back(s.name);
+  return names;
+}
+
+std::string shape_config(std::string_view name) {
+  std::string known;
+  for (const auto& s : shapes) {
+    known += (known.empty() ? "" : ", ") + std::string(s.name);
+    if (s.name != name) continue;
+    const auto field = [](const char* key, double value) {
+      return std::string(", \"") + key + "\": " + describe(value);
+    };
+    std::string json = "{\"architectures\": [\"" + std::string(s.architecture) + "\"]" + field("hidden_size", s.hidden) +
+                       field("intermediate_size", s.intermediate) + field("num_hidden_layers", s.layers) + field("num_attention_heads", s.heads) +
+                       field("num_key_value_heads", s.kv_heads) + field("head_dim", s.head_dim) + field("vocab_size", s.vocab) +
+                       field("max_position_embeddings", 8192) + field("rope_theta", s.rope_theta) + ", \"rms_norm_eps\": 1e-5, \"sliding_window\": null" +
+                       ", \"tie_word_embeddings\": " + (s.tied ? "true" : "false");
+    if (s.experts)
+      json += field("num_experts", s.experts) + field("num_experts_per_tok", s.experts_per_token) + field("moe_intermediate_size", s.expert_width) +
+              ", \"norm_topk_prob\": true";
+    return json + "}";
+  }
+  fail("bench: no such shape", name, "; known:", known);
+}
+
+bool SyntheticSource::has(const std::string& name) const { return name.find(".experts.") != std::string::npos && name.ends_with("_proj.weight"); }
+
+StoredTensor SyntheticSource::read(const std::string& name, const Shape& shape) {
+  StoredTensor t;
+  t.name = name;
+  t.shape = shape;
+  t.dtype = shape.rank() == 1 ? DType::F32 : fallback_type(dtype_, shape.last());
+  t.bytes = bytes_of(t.dtype, shape.elements());
+  auto data = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(t.bytes));
+  const auto& source = pattern(t.dtype);
+  const auto unit = static_cast<size_t>(info(t.dtype).bytes);
+  size_t from = std::hash<std::string>{}(name) % (source.size() / unit) * unit;  // tensors differ, but only by where they begin
+  for (size_t done = 0; done < data->size();) {
+    const size_t n = std::min(source.size() - from, data->size() - done);
+    std::memcpy(data->data() + done, source.data() + from, n);
+    done += n;
+    from = 0;
+  }
+  t.data = data->data();
+  t.owner = std::move(data);
+  return t;
+}
+
+const std::vector<std::byte>& SyntheticSource::pattern(DType dtype) {
+  auto& bytes = patterns_[dtype];
+  if (!bytes.empty()) return bytes;
+  constexpr int64_t elements = int64_t{1} << 20;
+  std::mt19937 rng(1);
+  std::normal_distribution<float> normal(0, 0.02f);
+  std::vector<float> values(elements);
+  for (float& v : values) v = normal(rng);
+  bytes.resize(static_cast<size_t>(bytes_of(dtype, elements)));
+  quantize(dtype, values.data(), bytes.data(), elements);
+  return bytes;
+}
+
+}  // namespace infernum
