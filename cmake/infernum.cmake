@@ -13,6 +13,8 @@ target_include_directories(infernum_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 # -Wno-restrict: g++ 12 misjudges operator+ of std::string (GCC bug 105329).
 target_compile_options(infernum_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-psabi -Wno-restrict -Werror
   $<$<CXX_COMPILER_ID:Clang>:-Wno-unknown-warning-option>)
+# Messages name src/core/view.h, wherever the sources lay when they were compiled.
+target_compile_options(infernum_flags INTERFACE -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=)
 target_link_libraries(infernum_flags INTERFACE Threads::Threads)
 if(INFERNUM_SANITIZE)
   target_compile_options(infernum_flags INTERFACE -fsanitize=${INFERNUM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)

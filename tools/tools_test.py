@@ -124,7 +124,16 @@ class CheckHeaders(Tree):
         self.write("src/core/a_wide.h", HEADER + '#include "core/a.h"\nstatic_assert(WIDTH == 8);\n')
         done = self.run_check()
         self.assertEqual(done.returncode, 0, done.stdout)
-        self.assertIn("2 headers, 0 do not", done.stdout)
+        self.assertIn("2 headers, 0 compiled by the build, 0 of the rest fail", done.stdout)
+
+    def test_first_includes_are_left_to_the_build(self):
+        self.write("src/core/a.h", HEADER + "std::string name();\n")
+        self.write("src/core/a.cpp", '// A source.\n#include "core/a.h"\n')
+        done = self.run_check()
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("1 headers, 1 compiled by the build", done.stdout)
+        self.write("src/core/a.cpp", '// A source.\n#include <string>\n#include "core/a.h"\n')
+        self.assertEqual(self.run_check().returncode, 1)
 
     def test_a_missing_include_fails(self):
         self.write("src/core/a.h", HEADER + "std::string name();\n")
