@@ -30,6 +30,7 @@ class DescribedModel : public Model {
   void allocate_cache(const std::vector<int64_t>& blocks) override { allocated = blocks; }
   std::vector<float> forward(const HostBatch&) override { return {}; }
   void observe(Observer) override {}
+  void observe_ops(Observer) override {}
   std::vector<int64_t> allocated;
 
  private:
