@@ -97,6 +97,7 @@ void add_bench(CLI::App& root, BenchFlags& f) {
   app->add_option("-d,--depth", f.depth, "tokens in the cache before decoding")->transform(counts);
   app->add_option("-r,--repetitions", f.repetitions, "runs of each test")->check(CLI::Range(1, 1000))->capture_default_str();
   app->add_flag("--json", f.json, "machine-readable output");
+  app->add_flag("--profile", f.profile, "time per op of prefill and decode, with its share of the floor");
 }
 
 void add_perplexity(CLI::App& root, PerplexityFlags& f) {

@@ -32,7 +32,7 @@ struct BenchFlags : ModelFlags {
   std::vector<int64_t> prompt_tokens{512}, generated_tokens{128};
   int64_t depth = 0;  ///< tokens in the cache before decoding
   int repetitions = 3;
-  bool json = false;
+  bool json = false, profile = false;
 };
 
 struct PerplexityFlags : ModelFlags {

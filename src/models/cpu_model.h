@@ -23,7 +23,7 @@ class CpuModel : public Model {
       auto& rank = ranks_.emplace_back(std::make_unique<Rank>(threads, isa));
       rank->queue.group = &group_;
       rank->queue.rank = r;
-      rank->device = {&rank->queue, r, options.ranks, options.fusion, options.dtype, options.cache_dtype, {}, {}};
+      rank->device = {&rank->queue, r, options.ranks, options.fusion, options.dtype, options.cache_dtype, {}, {}, {}};
       rank->net.emplace(Weights<Cpu>(rank->device, source), config);
     }
   }
@@ -57,6 +57,7 @@ class CpuModel : public Model {
 
   void observe(Observer observer) override { ranks_[0]->device.observer = on_host(std::move(observer)); }
   void observe_ops(Observer observer) override { ranks_[0]->device.op_observer = on_host(std::move(observer)); }
+  void time_ops(std::function<void(std::string_view, double)> timer) override { ranks_[0]->device.op_timer = std::move(timer); }
 
  private:
   struct Rank {
