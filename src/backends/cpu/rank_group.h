@@ -10,6 +10,7 @@ class RankGroup {
   explicit RankGroup(int ranks) : slots_(static_cast<size_t>(ranks)), barrier_(ranks) {}
 
   /// Every rank offers a pointer; once all have, each calls f with the pointers of all ranks in order. Returns when all are done with them.
+  /// f must not throw: the other ranks would wait for ever.
   template <class F>
   void exchange(int rank, const void* mine, const F& f) {
     slots_[static_cast<size_t>(rank)] = mine;
