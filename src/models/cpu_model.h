@@ -47,12 +47,27 @@ class CpuModel : public Model {
   std::vector<float> forward(const HostBatch& batch) override {
     check_batch(batch, info_, blocks_);
     if (ranks_.size() == 1) return run(*ranks_[0], batch);
-    std::vector<float> logits;
+    check(!failed_, "model: a rank failed in an earlier step; the ranks no longer agree, load the model again");
+    std::vector<std::vector<float>> logits(ranks_.size());
+    std::vector<std::exception_ptr> errors(ranks_.size());
+    const auto step = [&](size_t r) {
+      try {
+        logits[r] = run(*ranks_[r], batch);
+      } catch (...) {
+        errors[r] = std::current_exception();
+        group_.leave();  // the others would wait for it forever
+      }
+    };
     std::vector<std::thread> others;
-    for (size_t r = 1; r < ranks_.size(); r++) others.emplace_back([&, r] { run(*ranks_[r], batch); });
-    logits = run(*ranks_[0], batch);
+    for (size_t r = 1; r < ranks_.size(); r++) others.emplace_back(step, r);
+    step(0);
     for (auto& t : others) t.join();
-    return logits;
+    for (const auto& error : errors)
+      if (error) {
+        failed_ = true;
+        std::rethrow_exception(error);
+      }
+    return std::move(logits[0]);
   }
 
   void observe(Observer observer) override { ranks_[0]->device.observer = on_host(std::move(observer)); }
@@ -99,6 +114,7 @@ class CpuModel : public Model {
   RankGroup group_;
   std::vector<std::unique_ptr<Rank>> ranks_;
   std::vector<int64_t> blocks_;
+  bool failed_ = false;
 };
 
 }  // namespace infernum

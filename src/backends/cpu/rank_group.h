@@ -19,6 +19,9 @@ class RankGroup {
     barrier_.arrive_and_wait();
   }
 
+  /// For a rank that cannot go on: the others no longer wait for it. Their results are worthless from here on.
+  void leave() { barrier_.arrive_and_drop(); }
+
  private:
   std::vector<const void*> slots_;
   std::barrier<> barrier_;
