@@ -2,6 +2,8 @@
 // and controls with broken mathematics that must fail.
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -39,7 +41,8 @@ std::string with_golden_frequencies(const std::string& config_json) {
   const ConfigReader reader(config_json);
   const RopeConfig rope = read_rope(reader, reader.size("head_dim"), reader.size("max_position_embeddings"));
   std::vector<double> divisors;
-  for (const double f : rope_frequencies(rope, rope.max_position_embeddings).exact) divisors.push_back(f / static_cast<double>(static_cast<float>(BF16(static_cast<float>(f)))));
+  for (const double f : rope_frequencies(rope, rope.max_position_embeddings).exact)
+    divisors.push_back(f / static_cast<double>(static_cast<float>(BF16(static_cast<float>(f)))));
   auto& parameters = json.contains("rope_parameters") ? json["rope_parameters"] : json["rope_scaling"];
   if (parameters.is_null()) parameters = {{"rope_type", "default"}};
   parameters["inv_freq_divisors"] = divisors;
@@ -90,13 +93,15 @@ TEST_P(Families, LogitsDoNotDependOnTheChunks) {
   const auto model = load(GetParam().folder, config(), options_for("prompt2"));
   const auto ids = golden.ids("prompt2.ids");
   const auto whole = test::SingleSequence(*model, 64).append(ids);
-  for (int64_t chunk : {1, 2, 7, 16, 33}) EXPECT_LE(relative_error(test::SingleSequence(*model, 64).append(ids, chunk), whole), 1e-5) << chunk;
+  for (int64_t chunk : {1, 2, 7, 16, 33})
+    EXPECT_LE(relative_error(test::SingleSequence(*model, 64).append(ids, chunk), whole), 1e-5) << chunk;
 }
 
 TEST_P(Families, HiddenStatesEqualTheReferenceLayerByLayer) {
   const auto model = load(GetParam().folder, config(), options_for("prompt1"));
   std::map<std::string, std::vector<float>> hidden;
-  model->observe([&](std::string_view name, const std::vector<int64_t>&, const std::vector<float>& values) { hidden[std::string(name)] = values; });
+  model->observe(
+      [&](std::string_view name, const std::vector<int64_t>&, const std::vector<float>& values) { hidden[std::string(name)] = values; });
   test::SingleSequence(*model, 64).append(golden.ids("prompt1.ids"));
   int compared = 0;
   for (; golden.has("prompt1.hidden" + std::to_string(compared)); compared++) {
@@ -135,6 +140,48 @@ TEST_P(Families, RanksGiveTheSameLogits) {
   EXPECT_LE(logits_error(*model, golden, "prompt2"), tolerance);
 }
 
+TEST(Ranks, AnErrorOnOneRankReachesTheCallerAndTheModelStaysUsable) {
+  const std::string folder = "qwen3", config_json = read_file(test::data("models/qwen3/config.json"));
+  ModelOptions options;
+  options.ranks = 2;
+  const auto model = load(folder, config_json, options);
+  const std::vector<int32_t> ids = {1, 2, 3, 4, 5};
+  const auto want = test::SingleSequence(*model, 64).append(ids);
+  for (const char* where : {"hidden0", "hidden1"}) {
+    model->observe(
+        [&](std::string_view name, const std::vector<int64_t>&, const std::vector<float>&) { check(name != where, "observer"); });
+    try {
+      test::SingleSequence(*model, 64).append(ids);
+      FAIL() << "nothing was thrown";
+    } catch (const Error& e) {
+      EXPECT_EQ(std::string(e.what()).substr(0, 8), "observer") << e.what();
+    }
+  }
+  model->observe({});
+  EXPECT_EQ(test::SingleSequence(*model, 64).append(ids), want);
+  options.ranks = 0;
+  EXPECT_THROW(load(folder, config_json, options), Error);
+}
+
+TEST(Checkpoint, TensorsAtOddAddressesGiveTheSameLogits) {
+  const std::string folder = test::data("models/qwen3"), odd = test::data("models/odd-addresses");
+  std::filesystem::create_directories(odd);
+  for (const char* name : {"config.json", "generation_config.json"})
+    std::filesystem::copy_file(folder + "/" + name, odd + "/" + name, std::filesystem::copy_options::overwrite_existing);
+  std::string file = read_file(folder + "/model.safetensors");
+  uint64_t header;
+  std::memcpy(&header, file.data(), 8);
+  file.insert(8 + header, 1, ' ');  // the format allows blanks behind the header, so the data may start anywhere
+  header++;
+  std::memcpy(file.data(), &header, 8);
+  std::ofstream(odd + "/model.safetensors", std::ios::binary) << file;
+  const auto logits = [](const std::string& path) {
+    const auto model = load_model(open_checkpoint(path), {});
+    return test::SingleSequence(*model, 64).append({1, 2, 3, 4, 5});
+  };
+  EXPECT_EQ(logits(odd), logits(folder));
+}
+
 TEST_P(Families, FusedAndDecomposedFormsAgree) {
   for (Fusion fusion : {Fusion::Off, Fusion::Check}) {
     ModelOptions options = options_for("prompt2");
@@ -163,8 +210,8 @@ TEST_P(Families, BrokenMathematicsIsSeen) {
 
 std::vector<Variant> variants() {
   std::vector<Variant> list;
-  for (const char* folder : {"llama-gqa", "llama2-mha", "llama3-rope", "llama-bias", "llama-dynamic", "llama-linear-rope", "llama-yarn", "mistral-swa", "mixtral",
-                             "qwen2-swa", "qwen2-tied", "qwen3", "qwen3-moe", "qwen3-moe-nonorm"})
+  for (const char* folder : {"llama-gqa", "llama2-mha", "llama3-rope", "llama-bias", "llama-dynamic", "llama-linear-rope", "llama-yarn",
+                             "mistral-swa", "mixtral", "qwen2-swa", "qwen2-tied", "qwen3", "qwen3-moe", "qwen3-moe-nonorm"})
     for (const char* file : {"config.json", "config.legacy.json"}) list.push_back({folder, file});
   return list;
 }

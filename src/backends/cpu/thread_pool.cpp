@@ -6,7 +6,6 @@
 #include <cmath>
 #include <fstream>
 #include <string>
-#include <system_error>
 #include <utility>
 
 #include "backends/cpu/denormals.h"
@@ -33,9 +32,9 @@ ThreadPool::ThreadPool(int threads) {
   workers_.reserve(static_cast<size_t>(threads - 1));
   try {
     for (int t = 1; t < threads; t++) workers_.emplace_back([this, t] { work(t); });
-  } catch (const std::system_error& e) {  // the limit of the user or the container
+  } catch (const std::exception& e) {  // most likely the limit of the user or the container
     stop();
-    fail("thread pool: the system starts no more threads:", e.what(), "started", workers_.size(), "wanted", threads - 1);
+    fail("thread pool: the system starts no more threads", e.what(), "started", workers_.size(), "wanted", threads - 1);
   }
 }
 
