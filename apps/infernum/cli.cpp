@@ -123,6 +123,7 @@ void add_tools(CLI::App& root, VerifyFlags& v, QuantizeFlags& q, TokenizeFlags& 
   add_model(app, v);
   app->add_option("--golden", v.golden, "safetensors file with promptN.ids, .logits, .hiddenK, greedyN.*")->required();
   add(app, "tolerance", v.tolerance, "largest relative error");
+  app->add_flag("--bf16-frequencies", v.bf16_frequencies, "the recorded model was cast to bfloat16 with its rotary frequencies");
   app = root.add_subcommand("quantize", "write a GGUF file with all matrices in one type");
   app->add_option("input", q.input, "folder or file")->required();
   app->add_option("output", q.output, ".gguf file")->required();

@@ -49,6 +49,7 @@ struct InspectFlags : ModelFlags {
 struct VerifyFlags : ModelFlags {
   std::string golden;
   double tolerance = 1e-4;
+  bool bf16_frequencies = false;
 };
 
 struct QuantizeFlags {

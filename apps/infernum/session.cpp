@@ -106,8 +106,9 @@ ModelOptions model_options(const ModelFlags& flags, const std::string&) {
   return o;
 }
 
-Session::Session(const ModelFlags& flags)
+Session::Session(const ModelFlags& flags, std::string (*edit)(const std::string&))
     : checkpoint(open_checkpoint(resolve_model(flags.model))), options(model_options(flags, checkpoint.config_json)) {
+  if (edit) checkpoint.config_json = edit(checkpoint.config_json);
   const Progress progress("loading " + checkpoint.path);
   model = load_model(checkpoint, options);
 }

@@ -20,7 +20,8 @@ struct Session {
   Checkpoint checkpoint;
   ModelOptions options;
   std::unique_ptr<Model> model;
-  explicit Session(const ModelFlags& flags);
+  /// `edit` changes the config before it is read.
+  explicit Session(const ModelFlags& flags, std::string (*edit)(const std::string& config_json) = nullptr);
 };
 
 /// Highest resident memory of this process so far, and the present one, in bytes.

@@ -9,6 +9,7 @@
 #include "checkpoint/safetensors.h"
 #include "core/check.h"
 #include "models/loader.h"
+#include "models/rounded_rope.h"
 #include "options.h"
 #include "quant/quant.h"
 #include "runtime/executor.h"
@@ -88,13 +89,55 @@ int compare_layers(const Outcome& got, const GoldenFile& golden, const std::stri
   return first;
 }
 
+/// An op's output within a step, and the layer it belongs to.
+struct OpValue {
+  std::string op;
+  int layer;  ///< -1: before the first
+  Values values;
+};
+
+std::vector<OpValue> record_ops(Model& model, const std::vector<int32_t>& ids) {
+  std::vector<OpValue> ops;
+  int layer = -1;
+  model.observe_ops([&](std::string_view op, const std::vector<int64_t>&, const Values& v) { ops.push_back({std::string(op), layer, v}); });
+  model.observe([&](std::string_view, const std::vector<int64_t>&, const Values&) { layer++; });
+  CachePools pools(model, static_cast<int64_t>(ids.size()), 1);
+  SequenceCache cache(pools);
+  check(cache.reserve(static_cast<int64_t>(ids.size())), "verify: cache too small");
+  const StepItem item{&cache, ids, 0, StepItem::Logits::All};
+  run_step(model, std::span(&item, 1));
+  model.observe_ops({});
+  model.observe({});
+  return ops;
+}
+
+/// Tells a wrong kernel from wrong mathematics: runs the same ids with the portable kernels, unfused, and compares op by op.
+void explain(const Session& session, const std::vector<int32_t>& ids, bool one_token_agrees) {
+  ModelOptions portable = session.options;
+  portable.isa = "portable";
+  portable.fusion = Fusion::Off;
+  ModelOptions fast = session.options;
+  fast.fusion = Fusion::Off;
+  const auto reference = load_model(session.checkpoint, portable), suspect = load_model(session.checkpoint, fast);
+  const auto want = record_ops(*reference, ids), got = record_ops(*suspect, ids);
+  for (size_t i = 0; i < std::min(want.size(), got.size()); i++)
+    if (const double error = error_of(got[i].values, want[i].values); error > 1e-3) {
+      std::printf("first op: %s (number %zu of the step, layer %d): its fast kernel is %.1e away from the portable one\n", got[i].op.c_str(), i, got[i].layer, error);
+      return;
+    }
+  std::printf("no op: all %zu agree with the portable kernels, so the weights, the config or the family's formulas differ from the reference;\n", got.size());
+  std::printf("%s\n", one_token_agrees ? "one token alone agrees, so look at what depends on other tokens: rope, attention (mask, window, scale, cache)"
+                                       : "one token alone differs too, so look at what does not depend on others: norms (eps), projections, biases, MLP or router");
+}
+
 }  // namespace
 
 int verify(const VerifyFlags& flags) {
-  Session session(flags);
+  Session session(flags, flags.bf16_frequencies ? with_bf16_frequencies : nullptr);
   const GoldenFile golden(flags.golden);
-  bool good = true;
+  bool good = true, one_token_agrees = false;
   int compared = 0;
+  std::vector<int32_t> diverging;
   for (int n = 0; golden.has("prompt" + std::to_string(n) + ".ids"); n++) {
     const std::string prompt = "prompt" + std::to_string(n);
     const auto ids = golden.ids(prompt + ".ids");
@@ -104,12 +147,16 @@ int verify(const VerifyFlags& flags) {
     const double error = error_of({got.logits.end() - static_cast<std::ptrdiff_t>(want.size()), got.logits.end()}, want);
     std::printf("%-10s %-10s relative error %.2e%s\n", prompt.c_str(), "logits", error, error > flags.tolerance ? "  <-- diverges" : "");
     const int layer = compare_layers(got, golden, prompt, flags.tolerance);
-    good = good && error <= flags.tolerance && layer < 0;
+    const bool equal = error <= flags.tolerance && layer < 0;
+    if (ids.size() == 1) one_token_agrees = equal;
+    if (!equal && (good || layer >= 0)) diverging = ids;
+    good = good && equal;
     compared++;
     if (layer == 0) std::printf("first divergence: the embedding\n");
     if (layer > 0) std::printf("first divergence: layer %d%s\n", layer - 1, layer == session.model->info().num_hidden_layers ? " or the final norm" : "");
     if (layer < 0 && error > flags.tolerance && golden.has(prompt + ".hidden0")) std::printf("first divergence: the final norm or the head\n");
   }
+  if (!good) explain(session, diverging, one_token_agrees);
   check(compared > 0, "verify: the golden file has no prompt0.ids", flags.golden);
   std::printf("%s: %d prompts, tolerance %.0e\n", good ? "equal" : "DIFFERENT", compared, flags.tolerance);
   return good ? 0 : 1;

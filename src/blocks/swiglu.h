@@ -11,6 +11,7 @@ struct SwiGlu : Block<SwiGlu> {
   template <class B, Complete L>
   static Tensor<B, L> out(const Tensor<B, L>& gate, const Tensor<B, L>& up) {
     check(gate.shape() == up.shape(), "swiglu: shapes differ", gate.shape(), up.shape());
+    check(gate.dtype() == up.dtype(), "swiglu: dtypes differ", gate.dtype(), up.dtype());
     return empty_like(gate);
   }
   template <class B, Complete L>

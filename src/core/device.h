@@ -18,7 +18,8 @@ struct Device {
   Fusion fusion = Fusion::On;
   DType dtype = DType::F32;                                            ///< of activations
   DType cache_dtype = DType::F32;                                      ///< of keys and values in the cache
-  std::function<void(std::string_view name, const View<B>&)> observer;  ///< sees what a model passes to observe()
+  std::function<void(std::string_view name, const View<B>&)> observer;     ///< sees what a model passes to observe()
+  std::function<void(std::string_view op, const View<B>&)> op_observer;   ///< sees the first output of every op
 };
 
 }  // namespace infernum

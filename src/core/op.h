@@ -19,7 +19,11 @@ concept HasKernel = requires(Queue<B>& q, const A&... a) { kernel(Op{}, q, plain
 template <class Op, class B, Layout L, class... A>
 void run(const Tensor<B, L>& first, const A&... rest) {
   static_assert(HasKernel<Op, B, Tensor<B, L>, A...>, "no kernel for this op on this backend: see ops/kernels.h");
-  if constexpr (HasKernel<Op, B, Tensor<B, L>, A...>) kernel(Op{}, *first.device().queue, first.view(), plain(rest)...);
+  if constexpr (HasKernel<Op, B, Tensor<B, L>, A...>) {
+    kernel(Op{}, *first.device().queue, first.view(), plain(rest)...);
+    if (first.device().op_observer) [[unlikely]]
+      first.device().op_observer(Op::name, first.view());
+  }
 }
 
 }  // namespace infernum

@@ -43,7 +43,11 @@ TEST(Shape, RefusesImpossibleOnes) {
 TEST(Shape, RefusesMoreElementsThanAnyMachineHolds) {
   const int64_t large = INT32_MAX;
   EXPECT_NE(error_of([&] { (Shape{large, large}).elements(); }).find("(2147483647, 2147483647)"), std::string::npos);
-  EXPECT_NE(error_of([&] { (Shape{large, large, large, large}).elements(); }).find("too many elements"), std::string::npos) << "without overflow";
+  EXPECT_NE(error_of([&] {
+              (Shape{large, large, large, large}).elements();
+            }).find("too many elements"),
+            std::string::npos)
+      << "without overflow";
   EXPECT_NE(error_of([&] { (Shape{large, large, large, 2}).rows(); }).find("too many elements"), std::string::npos);
   EXPECT_EQ((Shape{large, large, 0}).elements(), 0);
   EXPECT_EQ((Shape{1 << 20, 1 << 20}).elements(), int64_t{1} << 40);

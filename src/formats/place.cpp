@@ -21,6 +21,10 @@ Tensor<Trace> trace_weight(Device<Trace>& device, const StoredTensor& t, DType d
   return placed;
 }
 
+void check_convertible(const StoredTensor& t) {
+  check(is_float(t.dtype) || is_gguf_block(t.dtype), "weights: no conversion from this dtype to F32", t.name, t.dtype);
+}
+
 /// Anonymous memory in huge pages where the system has them: fewer page faults while packing, fewer TLB misses afterwards.
 std::shared_ptr<void> packed_memory(int64_t bytes) {
   constexpr size_t huge_page = size_t{2} << 20;
@@ -35,8 +39,10 @@ std::shared_ptr<void> packed_memory(int64_t bytes) {
 
 Tensor<Cpu> place(Device<Cpu>& device, const StoredTensor& t) {
   check(t.data != nullptr || t.bytes == 0, "weights: only the header of this tensor was read", t.name);
+  // Safetensors files of old writers hold numbers at odd addresses; blocks are made of bytes and may lie anywhere.
+  const StoredTensor a = info(t.dtype).block == 1 ? aligned(t, static_cast<size_t>(info(t.dtype).bytes)) : t;
   // Kernels never write to weights; View has one pointer type for inputs and outputs.
-  return {device, t.shape, t.dtype, std::shared_ptr<void>(std::const_pointer_cast<void>(t.owner), const_cast<std::byte*>(t.data))};
+  return {device, a.shape, a.dtype, std::shared_ptr<void>(std::const_pointer_cast<void>(a.owner), const_cast<std::byte*>(a.data))};
 }
 Tensor<Trace> place(Device<Trace>& device, const StoredTensor& t) { return trace_weight(device, t, t.dtype); }
 
@@ -56,10 +62,14 @@ Tensor<Trace> place_blocks(Device<Trace>& device, const StoredTensor& t) { retur
 
 Tensor<Cpu> place_f32(Device<Cpu>& device, const StoredTensor& t) {
   check(t.data != nullptr, "weights: only the header of this tensor was read", t.name);
+  check_convertible(t);
   Tensor<Cpu> placed(device, t.shape, DType::F32);
   dequantize(t.dtype, t.data, placed.view().as<float>(), t.shape.elements());
   return placed;
 }
-Tensor<Trace> place_f32(Device<Trace>& device, const StoredTensor& t) { return trace_weight(device, t, DType::F32); }
+Tensor<Trace> place_f32(Device<Trace>& device, const StoredTensor& t) {
+  check_convertible(t);
+  return trace_weight(device, t, DType::F32);
+}
 
 }  // namespace infernum

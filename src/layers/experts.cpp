@@ -8,16 +8,23 @@
 namespace infernum {
 namespace {
 
-/// Copies matrices of one shape and dtype behind each other.
+/// Copies matrices of one shape and dtype behind each other; of matrices without data it only describes the stack.
 StoredTensor stack(const std::vector<StoredTensor>& parts) {
   StoredTensor s = parts.front();
   s.shape = {static_cast<int64_t>(parts.size()), s.shape[0], s.shape[1]};
   s.bytes = 0;
+  bool complete = true;
   for (const StoredTensor& p : parts) {
-    check(p.dtype == s.dtype, "experts: all experts of a layer must have one dtype", p.name, p.dtype, s.dtype);
     s.bytes += p.bytes;
+    complete = complete && p.data;
   }
-  if (!s.data) return s;
+  if (!complete) {
+    s.data = nullptr;
+    s.owner = nullptr;
+    s.file = nullptr;
+    return s;
+  }
+  for (const StoredTensor& p : parts) check(p.dtype == s.dtype, "experts: all experts of a layer must have one dtype", p.name, p.dtype, s.dtype);
   auto copy = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(s.bytes));
   std::byte* out = copy->data();
   for (const StoredTensor& p : parts) {

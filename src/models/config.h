@@ -29,6 +29,9 @@ struct DecoderConfig {
   explicit DecoderConfig(const ConfigReader& json, int64_t default_head_dim = 0);
 };
 
+/// Refuses mixtures so large that describing them alone would exhaust a machine.
+void check_experts(int64_t experts, int64_t num_hidden_layers);
+
 /// rope_parameters (transformers 5) or rope_theta and rope_scaling (4).
 RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_position_embeddings);
 

@@ -1,5 +1,6 @@
 #include "models/config_reader.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -8,6 +9,8 @@
 namespace infernum {
 
 using Json = nlohmann::json;
+
+constexpr int max_depth = 64;
 
 struct ConfigReader::Data {
   Json values;
@@ -33,7 +36,10 @@ namespace {
 
 ConfigReader::ConfigReader(std::string_view json) : data_(std::make_unique<Data>()) {
   try {
-    data_->values = Json::parse(json);
+    data_->values = Json::parse(json, [](int depth, Json::parse_event_t, const Json&) {
+      check(depth <= max_depth, "config.json: nested too deeply", depth);  // copies and dumps of nested values recurse
+      return true;
+    });
   } catch (const Json::exception& e) {
     fail("config.json: not valid JSON", e.what());
   }
@@ -62,7 +68,8 @@ std::optional<int64_t> ConfigReader::integer(std::string_view key) const {
   if (!v) return {};
   if (v->is_number_unsigned() && v->get<uint64_t>() > INT64_MAX) wrong_type(key, *v, "a 64-bit integer");
   if (v->is_number_integer()) return v->get<int64_t>();
-  if (v->is_number_float() && v->get<double>() == static_cast<double>(static_cast<int32_t>(v->get<double>()))) return static_cast<int64_t>(v->get<double>());
+  if (v->is_number_float() && std::abs(v->get<double>()) <= INT32_MAX && std::trunc(v->get<double>()) == v->get<double>())
+    return static_cast<int64_t>(v->get<double>());
   wrong_type(key, *v, "an integer");
 }
 

@@ -23,7 +23,7 @@ class CpuModel : public Model {
       auto& rank = ranks_.emplace_back(std::make_unique<Rank>(threads, isa));
       rank->queue.group = &group_;
       rank->queue.rank = r;
-      rank->device = {&rank->queue, r, options.ranks, options.fusion, options.dtype, options.cache_dtype, {}};
+      rank->device = {&rank->queue, r, options.ranks, options.fusion, options.dtype, options.cache_dtype, {}, {}};
       rank->net.emplace(Weights<Cpu>(rank->device, source), config);
     }
   }
@@ -55,13 +55,8 @@ class CpuModel : public Model {
     return logits;
   }
 
-  void observe(Observer observer) override {
-    Queue<Cpu>* queue = &ranks_[0]->queue;
-    if (!observer) return void(ranks_[0]->device.observer = nullptr);
-    ranks_[0]->device.observer = [observer = std::move(observer), queue](std::string_view name, const View<Cpu>& v) {
-      observer(name, std::vector<int64_t>(v.size, v.size + v.rank), to_host(*queue, v));
-    };
-  }
+  void observe(Observer observer) override { ranks_[0]->device.observer = on_host(std::move(observer)); }
+  void observe_ops(Observer observer) override { ranks_[0]->device.op_observer = on_host(std::move(observer)); }
 
  private:
   struct Rank {
@@ -71,6 +66,15 @@ class CpuModel : public Model {
     std::vector<KvLayer<Cpu>> cache;
     Rank(int threads, Isa isa) : queue(threads, isa) {}
   };
+
+  /// An observer of views from one of host values; none from none.
+  std::function<void(std::string_view, const View<Cpu>&)> on_host(Observer observer) {
+    if (!observer) return nullptr;
+    return [observer = std::move(observer), queue = &ranks_[0]->queue](std::string_view name, const View<Cpu>& v) {
+      const bool readable = is_float(v.dtype) || v.dtype == DType::I32;
+      if (readable) observer(name, std::vector<int64_t>(v.size, v.size + v.rank), to_host(*queue, v));
+    };
+  }
 
   /// Pages that are never written stay unmapped, so an unused part of the cache costs nothing; zeros keep 0 * garbage from becoming NaN.
   static Tensor<Cpu> zeros(Device<Cpu>& device, const Shape& shape) {

@@ -14,6 +14,7 @@ namespace infernum {
 template <class Config>
 ModelInfo describe_model(std::string_view family, const Config& c, const ModelOptions& options) {
   ModelInfo m{std::string(family), c.vocab_size, c.hidden_size, c.num_hidden_layers, c.context, {}, {}, {}, options.cache_dtype};
+  check(options.ranks >= 1, "tensor parallelism: at least one rank", options.ranks);
   check(c.num_key_value_heads % options.ranks == 0, "tensor parallelism: key-value heads must divide among the ranks", c.num_key_value_heads, options.ranks);
   for (int window : c.windows) {
     m.cache.push_back({c.num_key_value_heads, c.head_dim, window});
@@ -36,7 +37,7 @@ Config read_config(const ConfigReader& json, std::string_view family, const Mode
 template <class Config, template <class> class Net>
 TraceStep trace_step(const ModelInfo& m, const Config& config, WeightSource& source, const ModelOptions& options, int64_t tokens, int64_t context) {
   Queue<Trace> queue;
-  Device<Trace> device{&queue, 0, options.ranks, Fusion::On, options.dtype, options.cache_dtype, {}};
+  Device<Trace> device{&queue, 0, options.ranks, Fusion::On, options.dtype, options.cache_dtype, {}, {}};
   const Net<Trace> net{Weights<Trace>(device, source), config};
   const auto input = [&](const char* name, const Shape& shape, DType dtype, TraceValue::Kind kind) {
     queue.next_name = name;

@@ -50,10 +50,32 @@ void CheckpointSource::check_complete(int64_t num_hidden_layers, bool tied) cons
        checkpoint_.path + list("missing", missing_) + list("of another shape", misshapen_) + list("unknown to this architecture", unread) + "\n");
 }
 
+namespace {
+
+/// The tensors of a source without their data: a trace must not copy experts or columns of matrices.
+class Headers : public WeightSource {
+ public:
+  explicit Headers(WeightSource& source) : source_(source) {}
+  bool has(const std::string& name) const override { return source_.has(name); }
+  StoredTensor read(const std::string& name, const Shape& shape) override {
+    StoredTensor t = source_.read(name, shape);
+    t.data = nullptr;
+    t.owner = nullptr;
+    t.file = nullptr;
+    return t;
+  }
+
+ private:
+  WeightSource& source_;
+};
+
+}  // namespace
+
 TraceReport trace_model(const Checkpoint& checkpoint, const ModelOptions& options, int64_t tokens, bool headers_only) {
   const ConfigReader config(checkpoint.config_json);
   CheckpointSource source(checkpoint, headers_only);
-  auto report = find_family(config).trace(config, source, options, tokens);
+  Headers headers(source);
+  auto report = find_family(config).trace(config, headers, options, tokens);
   if (!headers_only || !checkpoint.tensors.empty()) source.check_complete(report.info.num_hidden_layers, config.boolean("tie_word_embeddings").value_or(false));
   return report;
 }

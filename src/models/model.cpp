@@ -24,6 +24,7 @@ void check_batch(const HostBatch& b, const ModelInfo& info, const std::vector<in
   for (size_t s = 0; s < sequences; s++) {
     const int32_t begin = b.query_start[s], end = b.query_start[s + 1];
     check(begin < end, "batch: every sequence has at least one token", s);
+    check(end <= static_cast<int64_t>(tokens), "batch: query_start runs beyond the tokens", end, tokens);
     for (int32_t t = begin; t < end; t++) {
       const int32_t position = b.positions[static_cast<size_t>(t)];
       check(position >= 0 && position < info.context, "batch: position beyond the context", position, info.context);

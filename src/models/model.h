@@ -58,6 +58,8 @@ class Model {
   virtual std::vector<float> forward(const HostBatch& batch) = 0;
   /// Sees the residual stream of rank 0 after every layer ("hidden0" ...); empty to stop.
   virtual void observe(Observer observer) = 0;
+  /// Sees the first output of every op of rank 0, by the op's name; empty to stop.
+  virtual void observe_ops(Observer observer) = 0;
 };
 
 /// Throws unless the batch is well-formed for a model of this kind with caches of this many blocks.

@@ -26,7 +26,9 @@ struct MoeConfig : Config {
         moe_intermediate_size(json.size("moe_intermediate_size", 768)),
         decoder_sparse_step(json.size("decoder_sparse_step", 1)),
         norm_topk_prob(json.boolean("norm_topk_prob").value_or(false)),
-        mlp_only_layers(json.numbers("mlp_only_layers")) {}
+        mlp_only_layers(json.numbers("mlp_only_layers")) {
+    check_experts(num_experts, num_hidden_layers);
+  }
 
   bool is_sparse(int64_t layer) const {
     const bool dense = std::find(mlp_only_layers.begin(), mlp_only_layers.end(), static_cast<double>(layer)) != mlp_only_layers.end();

@@ -147,5 +147,29 @@ TEST_P(RopeTest, EqualsTheDefinition) {
 INSTANTIATE_TEST_SUITE_P(All, RopeTest,
                          testing::Combine(testing::ValuesIn(test::isa_levels()), testing::Values(DType::F32, DType::BF16, DType::F16), testing::Bool()));
 
+TEST(Attention, ErrorsNameTheShapes) {
+  CpuFixture cpu;
+  // A cache of 3 blocks, 2 heads of 4.
+  const KvLayer<Cpu> kv{cpu.filled({3, 2, 4, block_tokens}, DType::F32, 0), cpu.filled({3, 2, block_tokens, 4}, DType::F32, 0), 0};
+  Batch<Cpu> batch{cpu.ints({0}), cpu.ints({0}), cpu.ints({0, 1}), {}, cpu.ints({0}), 1};
+  batch.block_tables.push_back(from_host(cpu.device, {1, 1}, {0}));
+  const auto append = [&](const Shape& k, const Shape& v) {
+    return test::error_of([&] { cache_append(kv, cpu.random(k, DType::F32, 1), cpu.random(v, DType::F32, 1), batch); });
+  };
+  EXPECT_EQ(append({1, 8}, {1, 8}), "no error");
+  EXPECT_NE(append({1, 8}, {1, 4}).find("(1, 8) (1, 4) (3, 2, 16, 4)"), std::string::npos);
+  EXPECT_NE(append({1, 12}, {1, 12}).find("(1, 12) (1, 12) (3, 2, 16, 4)"), std::string::npos);
+  const auto attend = [&](const Shape& q, int head_dim, int64_t sinks = 0) {
+    std::optional<Tensor<Cpu>> s;
+    if (sinks) s = cpu.filled({sinks}, DType::F32, 0);
+    return test::error_of([&] { attention(cpu.random(q, DType::F32, 1), kv, batch, AttentionParams{head_dim, 1, 0, 0, 0}, s); });
+  };
+  EXPECT_EQ(attend({1, 16}, 4), "no error");
+  EXPECT_NE(attend({1, 12}, 4).find("(1, 12) (3, 2, 16, 4) 4"), std::string::npos) << "three heads do not divide into two groups";
+  EXPECT_NE(attend({1, 16}, 8).find("(1, 16) (3, 2, 16, 4) 8"), std::string::npos);
+  EXPECT_NE(attend({1, 18}, 4).find("(1, 18)"), std::string::npos);
+  EXPECT_NE(attend({1, 16}, 4, 3).find("one sink per query head: 4"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace infernum

@@ -1,6 +1,10 @@
 // What op tests share: a CPU device of a given instruction set, random values, poisoned memory.
 #pragma once
+#include <cstring>
+#include <functional>
 #include <random>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "backends/cpu/transfer.h"
@@ -21,6 +25,31 @@ inline std::vector<Isa> isa_levels() {
   for (Isa isa : {Isa::Portable, Isa::Avx2, Isa::Avx512})
     if (isa <= best_isa()) levels.push_back(isa);
   return levels;
+}
+
+/// Rows and columns around the widths of vectors and tasks.
+inline std::vector<std::pair<int64_t, int64_t>> odd_sizes() {
+  return {{1, 1}, {1, 64}, {7, 33}, {5, 15}, {2, 17}, {130, 16}, {3, 4096}, {33, 5120}};
+}
+
+/// Largest relative error of rounding to the type; for F32 that of a few operations.
+inline double unit_roundoff(DType dtype) { return dtype == DType::F32 ? 1e-6 : dtype == DType::F16 ? 0x1.03p-11 : 0x1.03p-8; }
+
+/// What the action's Error says.
+inline std::string error_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+/// The next `count` tensors of this size come out of the pool full of NaN, or of -1 for integers.
+inline void poison(Queue<Cpu>& queue, const Shape& shape, DType dtype, int count = 4) {
+  std::vector<std::shared_ptr<void>> held;
+  const int64_t bytes = bytes_of(dtype, shape.elements());
+  for (int i = 0; i < count; i++) std::memset(held.emplace_back(queue.memory.allocate(bytes)).get(), 0xff, static_cast<size_t>(bytes));
 }
 
 struct CpuFixture {

@@ -121,7 +121,8 @@ int32_t sample(std::span<float> logits, const SamplingParams& s, std::span<const
   std::vector<Candidate> c;
   c.reserve(static_cast<size_t>(count));
   for (int32_t i = 0; i < count; i++)
-    if (logits[static_cast<size_t>(i)] > -INFINITY) c.push_back({i, logits[static_cast<size_t>(i)] / s.temperature});
+    // Relative to the best one, so that no temperature makes it infinite.
+    if (const float l = logits[static_cast<size_t>(i)]; l > -INFINITY) c.push_back({i, (l - logits[static_cast<size_t>(best)]) / s.temperature});
   if (s.top_k > 0 && static_cast<size_t>(s.top_k) < c.size()) {
     std::nth_element(c.begin(), c.begin() + s.top_k, c.end(), better);
     c.resize(static_cast<size_t>(s.top_k));
@@ -143,6 +144,8 @@ namespace {
 double log_sum(std::span<const float> logits) {
   const float highest = *std::max_element(logits.begin(), logits.end());
   double sum = 0;
+  for (float l : logits) check(l < INFINITY, "logprobs: logits are finite, or minus infinity for what cannot be", l);
+  check(highest > -INFINITY, "logprobs: no token has a finite logit");
   for (float l : logits) sum += std::exp(static_cast<double>(l) - static_cast<double>(highest));
   return static_cast<double>(highest) + std::log(sum);
 }
@@ -154,6 +157,7 @@ TokenLogprob logprob_of(std::span<const float> logits, int32_t id) {
 }
 
 std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int top) {
+  const double total = log_sum(logits);
   std::vector<int32_t> ids(logits.size());
   std::iota(ids.begin(), ids.end(), 0);
   const auto n = std::min<std::ptrdiff_t>(top, static_cast<std::ptrdiff_t>(ids.size()));
@@ -161,7 +165,6 @@ std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int top) {
     const float u = logits[static_cast<size_t>(a)], v = logits[static_cast<size_t>(b)];
     return u > v || (u == v && a < b);
   });
-  const double total = log_sum(logits);
   std::vector<TokenLogprob> list;
   for (std::ptrdiff_t i = 0; i < n; i++) {
     const int32_t id = ids[static_cast<size_t>(i)];

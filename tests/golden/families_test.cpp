@@ -6,8 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "core/half.h"
-#include "models/config.h"
+#include "models/rounded_rope.h"
 #include "support/golden.h"
 #include "support/run_model.h"
 
@@ -32,20 +31,6 @@ struct Variant {
 
 std::ostream& operator<<(std::ostream& out, const Variant& v) { return out << v.folder << "/" << v.config_file; }
 
-/// The golden models were cast to bfloat16 and back as a whole, rotary frequencies included, while the reference implementation and this
-/// engine keep those in f32. This states the rounding of the goldens in the config, as divisors of the exact frequencies.
-std::string with_golden_frequencies(const std::string& config_json) {
-  auto json = nlohmann::json::parse(config_json);
-  const ConfigReader reader(config_json);
-  const RopeConfig rope = read_rope(reader, reader.size("head_dim"), reader.size("max_position_embeddings"));
-  std::vector<double> divisors;
-  for (const double f : rope_frequencies(rope, rope.max_position_embeddings).exact) divisors.push_back(f / static_cast<double>(static_cast<float>(BF16(static_cast<float>(f)))));
-  auto& parameters = json.contains("rope_parameters") ? json["rope_parameters"] : json["rope_scaling"];
-  if (parameters.is_null()) parameters = {{"rope_type", "default"}};
-  parameters["inv_freq_divisors"] = divisors;
-  return json.dump();
-}
-
 std::unique_ptr<Model> load(const std::string& folder, const std::string& config_json, ModelOptions options = {}) {
   Checkpoint checkpoint = open_checkpoint(test::data("models/" + folder));
   checkpoint.config_json = config_json;
@@ -66,7 +51,8 @@ double logits_error(Model& model, const Golden& golden, const std::string& promp
 class Families : public testing::TestWithParam<Variant> {
  protected:
   std::string file() const { return read_file(test::data("models/" + GetParam().folder + "/" + GetParam().config_file)); }
-  std::string config() const { return with_golden_frequencies(file()); }
+  /// The golden models were cast to bfloat16 and back as a whole, rotary frequencies included.
+  std::string config() const { return with_bf16_frequencies(file()); }
   Golden golden{test::data("models/" + GetParam().folder + "/golden.safetensors")};
 
   /// `dynamic` rope depends on the longest sequence, which for the reference is the prompt itself.
@@ -126,6 +112,12 @@ TEST_P(Families, GreedyTokensEqualTheReferenceWhereTheMarginAllows) {
     }
     EXPECT_GT(compared, 0u);
   }
+}
+
+TEST_P(Families, F16ActivationsStayClose) {
+  ModelOptions options = options_for("prompt2");
+  options.dtype = options.cache_dtype = DType::F16;
+  EXPECT_LE(logits_error(*load(GetParam().folder, config(), options), golden, "prompt2"), 2e-2);
 }
 
 TEST_P(Families, RanksGiveTheSameLogits) {

@@ -34,8 +34,10 @@ TEST(RankGroup, ExchangesPointersInTheOrderOfTheRanks) {
 
 TEST(Isa, NamesAreReadBackAndOthersRefused) {
   for (Isa isa : {Isa::Portable, Isa::Avx2, Isa::Avx512}) {
-    if (isa <= best_isa()) EXPECT_EQ(parse_isa(describe(isa)), isa);
-    else EXPECT_THROW(parse_isa(describe(isa)), Error);
+    if (isa <= best_isa())
+      EXPECT_EQ(parse_isa(describe(isa)), isa);
+    else
+      EXPECT_THROW(parse_isa(describe(isa)), Error);
   }
   try {
     parse_isa("sse9");

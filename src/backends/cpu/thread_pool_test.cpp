@@ -32,5 +32,30 @@ TEST(Queue, ParallelForCoversTheRangeOnce) {
   }
 }
 
+TEST(Queue, ComputesWithoutSubnormalsAndRestoresTheCaller) {
+#if defined(__x86_64__)
+  const volatile float tiny = 1e-39f;
+  for (int threads : {1, 3}) {
+    Queue<Cpu> queue(threads, Isa::Portable);
+    queue.pool.run([&](int) { EXPECT_EQ(tiny * 1.f, 0.f); });
+    queue.parallel_for(5, 1, [&](int64_t, int64_t) { EXPECT_EQ(tiny * 1.f, 0.f); });
+    EXPECT_GT(tiny * 1.f, 0.f);
+  }
+#endif
+}
+
+TEST(Scratch, GrowsAndStaysAligned) {
+  Scratch scratch;
+  for (std::size_t bytes : {1, 1000, 100, 100000}) {
+    std::byte* p = scratch.get(bytes);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(p) % Scratch::alignment, 0u);
+    std::fill_n(p, bytes, std::byte{1});  // the sanitizers check the size
+  }
+  Carver sizes(nullptr);
+  sizes.take<char>(1);
+  sizes.take<float>(17);
+  EXPECT_EQ(sizes.bytes(), 64u + 128u);
+}
+
 }  // namespace
 }  // namespace infernum

@@ -1,8 +1,10 @@
 // The inner products of the AVX-512 level, each in a file of its own.
 #pragma once
 // GCC 12 takes the deliberately undefined registers of its own intrinsics for mistakes (its bug 105593).
+#if !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 
 #include "ops/cpu/gemm.h"

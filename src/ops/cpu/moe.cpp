@@ -20,9 +20,10 @@ void kernel(RouteSoftmax, Queue<Cpu>& q, View<Cpu> weights, View<Cpu> ids, View<
       float total = 0;
       for (int64_t e = 0; e < experts; e++) total += p[static_cast<size_t>(e)] = std::exp(x[e] - highest);
       std::iota(order.begin(), order.end(), 0);
-      // Ties go to the lower id; NaN logits compare as equal, so the order stays a strict one.
+      // Ties go to the lower id; NaN sorts as the lowest logit, so that the order stays a strict one.
+      const auto key = [x](int32_t e) { return std::isnan(x[e]) ? -INFINITY : x[e]; };
       std::partial_sort(order.begin(), order.begin() + chosen, order.end(),
-                        [&](int32_t a, int32_t b) { return x[a] > x[b] || (!(x[b] > x[a]) && a < b); });
+                        [&](int32_t a, int32_t b) { return key(a) > key(b) || (key(a) == key(b) && a < b); });
       float kept = 0;
       for (int64_t s = 0; s < chosen; s++) kept += p[static_cast<size_t>(order[static_cast<size_t>(s)])] / total;
       for (int64_t s = 0; s < chosen; s++) {

@@ -1,0 +1,98 @@
+// RmsNorm over rows and over heads against the definition in double precision.
+#include "ops/rms_norm.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "ops/test_support.h"
+
+namespace infernum {
+namespace {
+
+using test::CpuFixture;
+using test::error_of;
+
+/// The norm of every run of w.size() values.
+std::vector<double> expected(const std::vector<float>& x, const std::vector<float>& w, double eps) {
+  std::vector<double> y(x.size());
+  const size_t n = w.size();
+  for (size_t first = 0; first < x.size(); first += n) {
+    double squares = 0;
+    for (size_t i = 0; i < n; i++) squares += static_cast<double>(x[first + i]) * static_cast<double>(x[first + i]);
+    const double scale = 1 / std::sqrt(squares / static_cast<double>(n) + eps);
+    for (size_t i = 0; i < n; i++) y[first + i] = static_cast<double>(x[first + i]) * scale * static_cast<double>(w[i]);
+  }
+  return y;
+}
+
+void expect_near(const std::vector<float>& got, const std::vector<double>& want, DType dtype) {
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < got.size(); i++)
+    ASSERT_NEAR(got[i], want[i], std::abs(want[i]) * (test::unit_roundoff(dtype) + 2e-6) + (dtype == DType::F16 ? 0x1p-24 : 1e-37))
+        << "element " << i;
+}
+
+class RmsNormTest : public testing::TestWithParam<std::tuple<Isa, DType>> {
+ protected:
+  Isa isa = std::get<0>(GetParam());
+  DType dtype = std::get<1>(GetParam());
+  CpuFixture cpu{isa};
+};
+
+TEST_P(RmsNormTest, EqualsTheDefinition) {
+  int seed = 0;
+  for (const auto& [rows, cols] : test::odd_sizes())
+    for (const float eps : {1e-6f, 1e-2f}) {
+      const auto x = cpu.random({rows, cols}, dtype, ++seed), w = cpu.random({cols}, DType::F32, ++seed);
+      test::poison(cpu.queue, x.shape(), dtype);
+      expect_near(to_host(cpu.queue, rms_norm(x, w, eps).view()),
+                  expected(to_host(cpu.queue, x.view()), to_host(cpu.queue, w.view()), static_cast<double>(eps)), dtype);
+    }
+}
+
+TEST_P(RmsNormTest, OfHeadsIsTheNormOfEachHead) {
+  int seed = 100;
+  for (const auto& [tokens, heads, head_dim] :
+       std::vector<std::tuple<int64_t, int64_t, int64_t>>{{1, 1, 1}, {3, 5, 20}, {7, 4, 64}, {2, 3, 128}}) {
+    const auto x = cpu.random<Shard>({tokens, heads * head_dim}, dtype, ++seed);
+    const auto w = cpu.random({head_dim}, DType::F32, ++seed);
+    test::poison(cpu.queue, x.shape(), dtype);
+    const auto y = head_norm(x, w, 1e-5f);
+    EXPECT_EQ(y.shape(), x.shape());
+    expect_near(to_host(cpu.queue, y.view()), expected(to_host(cpu.queue, x.view()), to_host(cpu.queue, w.view()), 1e-5), dtype);
+  }
+}
+
+TEST_P(RmsNormTest, ReadsColumnsOfAWiderTensor) {
+  const auto wide = cpu.random({6, 100}, dtype, 1);
+  const auto x = wide.columns(11, 48), w = cpu.random({37}, DType::F32, 2), y = cpu.filled({6, 37}, dtype, NAN);
+  kernel(RmsNorm{}, cpu.queue, y.view(), x.view(), w.view(), 1e-6f);
+  expect_near(to_host(cpu.queue, y.view()), expected(to_host(cpu.queue, x.view()), to_host(cpu.queue, w.view()), 1e-6), dtype);
+}
+
+TEST_P(RmsNormTest, OfZerosIsZeroAndOfNanIsNan) {
+  const auto w = cpu.filled({40}, DType::F32, 2);
+  for (float v : to_host(cpu.queue, rms_norm(cpu.filled({2, 40}, dtype, 0), w, 1e-6f).view())) ASSERT_EQ(v, 0);
+  std::vector<float> values(80, 1.f);
+  values[45] = NAN;
+  const auto y = to_host(cpu.queue, rms_norm(cpu.tensor<Full>({2, 40}, dtype, values), w, 1e-6f).view());
+  for (size_t i = 0; i < 80; i++) ASSERT_EQ(std::isnan(y[i]), i >= 40) << "only the row of the NaN is lost, element " << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RmsNormTest,
+                         testing::Combine(testing::ValuesIn(test::isa_levels()), testing::Values(DType::F32, DType::F16, DType::BF16)));
+
+TEST(RmsNorm, ErrorsNameBothShapes) {
+  CpuFixture cpu;
+  const auto x = cpu.filled({2, 30}, DType::F32, 0);
+  const auto message = error_of([&] { rms_norm(x, cpu.filled({31}, DType::F32, 0), 1e-6f); });
+  EXPECT_NE(message.find("(31)"), std::string::npos) << message;
+  EXPECT_NE(message.find("(2, 30)"), std::string::npos) << message;
+  EXPECT_NE(error_of([&] { rms_norm(x, cpu.filled({30}, DType::BF16, 0), 1e-6f); }).find("BF16"), std::string::npos);
+  const auto heads = error_of([&] { head_norm(x, cpu.filled({7}, DType::F32, 0), 1e-6f); });
+  EXPECT_NE(heads.find("rows must be whole heads: (2, 30) (7)"), std::string::npos) << heads;
+}
+
+}  // namespace
+}  // namespace infernum

@@ -1,0 +1,117 @@
+// Embed, TakeRows and RopeTable: which rows are read, and every type a table may have.
+#include "ops/rows.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/half.h"
+#include "ops/rope.h"
+#include "ops/test_support.h"
+#include "quant/quant.h"
+
+namespace infernum {
+namespace {
+
+using test::CpuFixture;
+using test::error_of;
+
+float rounded(float x, DType dtype) {
+  return dtype == DType::F16 ? static_cast<float>(F16(x)) : dtype == DType::BF16 ? static_cast<float>(BF16(x)) : x;
+}
+
+std::vector<DType> table_types() {
+  std::vector<DType> types{DType::F32, DType::F16, DType::BF16};
+  for (int t = static_cast<int>(DType::Q4_0); t <= static_cast<int>(DType::TQ2_0); t++) types.push_back(static_cast<DType>(t));
+  return types;
+}
+
+class RowsTest : public testing::TestWithParam<std::tuple<Isa, DType>> {
+ protected:
+  Isa isa = std::get<0>(GetParam());
+  DType dtype = std::get<1>(GetParam());
+  CpuFixture cpu{isa};
+};
+
+TEST_P(RowsTest, EmbedReadsEveryStoredType) {
+  cpu.device.dtype = dtype;
+  const std::vector<int32_t> ids{4, 0, 4, 2, 1, 3, 0};
+  for (DType type : table_types())
+    for (const int64_t width : {int64_t{info(type).block}, int64_t{512}}) {
+      const Shape shape{5, width};
+      Tensor<Cpu> table(cpu.device, shape, type);
+      const auto values = test::random_values(shape.elements(), 3, 0.3f);
+      if (can_quantize(type))
+        quantize(type, values.data(), static_cast<std::byte*>(table.view().data), shape.elements());
+      else
+        std::memset(table.view().data, 0x35, static_cast<size_t>(table.view().bytes()));  // every code is a number
+      std::vector<float> stored(static_cast<size_t>(shape.elements()));
+      dequantize(type, static_cast<const std::byte*>(table.view().data), stored.data(), shape.elements());
+      test::poison(cpu.queue, {static_cast<int64_t>(ids.size()), width}, dtype);
+      const auto y = embed(table, cpu.ints(ids));
+      ASSERT_EQ(y.shape(), (Shape{static_cast<int64_t>(ids.size()), width}));
+      ASSERT_EQ(y.dtype(), dtype);
+      const auto got = to_host(cpu.queue, y.view());
+      for (size_t t = 0; t < ids.size(); t++)
+        for (size_t c = 0; c < static_cast<size_t>(width); c++)
+          ASSERT_EQ(got[t * static_cast<size_t>(width) + c],
+                    rounded(stored[static_cast<size_t>(ids[t]) * static_cast<size_t>(width) + c], dtype))
+              << describe(type) << " token " << t << " column " << c;
+    }
+}
+
+TEST_P(RowsTest, TakeRowsCopiesTheBitsOfRows) {
+  for (const auto& [rows, cols] : test::odd_sizes()) {
+    const auto x = cpu.random({rows, cols}, dtype, 5);
+    const std::vector<int32_t> wanted{static_cast<int32_t>(rows - 1), 0, static_cast<int32_t>(rows / 2), 0};
+    test::poison(cpu.queue, {4, cols}, dtype);
+    const auto got = to_host(cpu.queue, take_rows(x, cpu.ints(wanted)).view()), in = to_host(cpu.queue, x.view());
+    for (size_t i = 0; i < wanted.size(); i++)
+      for (size_t c = 0; c < static_cast<size_t>(cols); c++)
+        ASSERT_EQ(got[i * static_cast<size_t>(cols) + c], in[static_cast<size_t>(wanted[i]) * static_cast<size_t>(cols) + c]);
+  }
+  const auto wide = cpu.random({7, 50}, dtype, 6);
+  const auto part = wide.columns(13, 32);
+  const auto got = to_host(cpu.queue, take_rows(part, cpu.ints({6, 2})).view()), in = to_host(cpu.queue, part.view());
+  for (size_t c = 0; c < 19; c++) {
+    ASSERT_EQ(got[c], in[6 * 19 + c]);
+    ASSERT_EQ(got[19 + c], in[2 * 19 + c]);
+  }
+  EXPECT_EQ(take_rows(wide, cpu.ints({})).shape(), (Shape{0, 50}));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RowsTest,
+                         testing::Combine(testing::ValuesIn(test::isa_levels()), testing::Values(DType::F32, DType::F16, DType::BF16)));
+
+TEST(RopeTable, HoldsCosinesThenSinesOfTheRoundedAngle) {
+  CpuFixture cpu;
+  const std::vector<int32_t> positions{0, 1, 77, 1048575};
+  const std::vector<float> inv{1, 0.31f, 1e-4f};
+  test::poison(cpu.queue, {4, 6}, DType::F32);
+  const auto table = to_host(cpu.queue, rope_table(cpu.ints(positions), cpu.tensor<Full>({3}, DType::F32, inv), 0.75f).view());
+  for (size_t t = 0; t < 4; t++)
+    for (size_t i = 0; i < 3; i++) {
+      const auto angle = static_cast<double>(static_cast<float>(positions[t]) * inv[i]);
+      ASSERT_NEAR(table[t * 6 + i], 0.75 * std::cos(angle), 1e-7);
+      ASSERT_NEAR(table[t * 6 + 3 + i], 0.75 * std::sin(angle), 1e-7);
+    }
+}
+
+TEST(Rows, ErrorsNameShapesAndTypes) {
+  CpuFixture cpu;
+  const auto x = cpu.filled({3, 4}, DType::F32, 0), vector = cpu.filled({4}, DType::F32, 0);
+  EXPECT_NE(error_of([&] { embed(x, vector); }).find("(3, 4) F32"), std::string::npos);
+  EXPECT_NE(error_of([&] { embed(vector, cpu.ints({0})); }).find("(4) I32"), std::string::npos);
+  EXPECT_NE(error_of([&] { take_rows(x, vector); }).find("(3, 4) F32"), std::string::npos);
+  // A checkpoint may hold anything under the name of its embeddings.
+  const auto wrong = error_of([&] { embed(Tensor<Cpu>(cpu.device, {3, 4}, DType::I64), cpu.ints({0})); });
+  EXPECT_NE(wrong.find("I64"), std::string::npos) << wrong;
+  EXPECT_NE(error_of([&] { rope_table(vector, vector, 1); }).find("F32 F32"), std::string::npos);
+  const auto table = cpu.filled({3, 4}, DType::F32, 0);
+  EXPECT_NE(error_of([&] { rope(x, table, RopeParams{3, false}); }).find("(3, 4) 3"), std::string::npos);
+  EXPECT_NE(error_of([&] { rope(x, cpu.filled({2, 4}, DType::F32, 0), RopeParams{4, false}); }).find("(2, 4) (3, 4)"), std::string::npos);
+  EXPECT_NE(error_of([&] { rope(x, table, RopeParams{2, false}); }).find("not wider than a head"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace infernum
