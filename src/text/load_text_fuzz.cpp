@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "text/load_text.h"
 #include "text/stream_decoder.h"
+#include "text/unicode.h"
 
 namespace {
 
@@ -59,6 +60,12 @@ void use(const infernum::Tokenizer& tokenizer, std::string_view text) {
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned random) {
   static const std::vector<std::string> seeds = make_seeds();
   return infernum::testutil::mutate_from_seeds(seeds, data, size, max_size, random);
+}
+
+/// The table of characters is made once, which under instrumentation takes seconds: not while an input is timed.
+extern "C" int LLVMFuzzerInitialize(int*, char***) {
+  infernum::text::CharTable::get();
+  return 0;
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
