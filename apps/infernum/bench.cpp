@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -89,6 +90,55 @@ Subject load_subject(const BenchFlags& flags) {
   return {flags.shape, std::string(info(type).name), family.load(config, source, options), std::move(trace)};
 }
 
+/// Time per op over `steps` steps, beside what the trace says the op moves and computes.
+void print_profile(const char* title, Model& model, const TraceStep& traced, const std::vector<int32_t>& tokens, int64_t steps, double bandwidth) {
+  struct Use {
+    double seconds = 0, bytes = 0, flops = 0;
+    int64_t calls = 0;
+  };
+  std::map<std::string, Use> ops;
+  bool counting = steps == 0;
+  int64_t left = static_cast<int64_t>(tokens.size());
+  model.time_ops([&](std::string_view op, double seconds) {
+    if (!counting) return;
+    Use& use = ops[std::string(op)];
+    use.seconds += seconds;
+    use.calls++;
+  });
+  const auto start = Clock::now();
+  double wall = 0;
+  {
+    CachePools pools(model, left + steps + 1, 1);
+    SequenceCache cache(pools);
+    check(cache.reserve(left + steps), "bench: cache too small");
+    const StepItem prompt{&cache, tokens, 0, StepItem::Logits::Last};
+    run_step(model, std::span(&prompt, 1));
+    wall = std::chrono::duration<double>(Clock::now() - start).count();
+    if (steps > 0) {
+      counting = true;
+      const auto decode_start = Clock::now();
+      for (int64_t i = 0; i < steps; i++) {
+        const StepItem item{&cache, std::span(tokens).first(1), left + i, StepItem::Logits::Last};
+        run_step(model, std::span(&item, 1));
+      }
+      wall = std::chrono::duration<double>(Clock::now() - decode_start).count();
+    }
+  }
+  model.time_ops({});
+  const double runs = static_cast<double>(std::max<int64_t>(1, steps));
+  for (const TraceNode& n : traced.graph.nodes)
+    if (const auto use = ops.find(n.op); use != ops.end()) use->second.bytes += n.cost.bytes, use->second.flops += n.cost.flops;
+  std::printf("%s: %.3f ms\n%-16s %8s %10s %7s %10s %10s %10s\n", title, wall / runs * 1e3, "op", "calls", "ms", "time", "GB/s", "bandwidth", "GFLOP/s");
+  double sum = 0;
+  for (const auto& [op, use] : ops) {
+    const double seconds = use.seconds / runs;
+    sum += seconds;
+    std::printf("%-16s %8.0f %10.3f %6.1f%% %10.1f %9.0f%% %10.1f\n", op.c_str(), static_cast<double>(use.calls) / runs, seconds * 1e3, 100 * seconds * runs / wall, use.bytes / seconds / 1e9,
+                100 * use.bytes / seconds / bandwidth, use.flops / seconds / 1e9);
+  }
+  std::printf("%-16s %8s %10.3f %6.1f%%\n\n", "between ops", "", (wall / runs - sum) * 1e3, 100 * (wall / runs - sum) * runs / wall);
+}
+
 }  // namespace
 
 int bench(const BenchFlags& flags) {
@@ -109,6 +159,10 @@ int bench(const BenchFlags& flags) {
       if (n > 0) rows[row++].rates.push_back(measure(model, prompt(n), 0));
     for (int64_t n : flags.generated_tokens)
       if (n > 0) rows[row++].rates.push_back(measure(model, prompt(std::max<int64_t>(1, flags.depth)), n));
+  }
+  if (flags.profile) {
+    print_profile("prefill of 512 tokens", model, subject.trace.prefill, prompt(512), 0, bandwidth);
+    print_profile("decode at context 512, per token", model, subject.trace.decode, prompt(512), 16, bandwidth);
   }
   if (flags.json) {
     nlohmann::ordered_json out{{"model", subject.name}, {"format", subject.format}, {"threads", queue.pool.size()}, {"isa", describe(queue.isa)},

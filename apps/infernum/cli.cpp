@@ -1,43 +1,18 @@
 #include "cli.h"
 
 #include <CLI/CLI.hpp>
+#include <clocale>
 #include <cstdio>
 #include <new>
-#include <numeric>
 
 #include "core/check.h"
 #include "models/synthetic.h"
 #include "options.h"
+#include "session.h"
+#include "values.h"
 
 namespace infernum::app {
 namespace {
-
-/// Levenshtein distance.
-size_t distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); i++) {
-    size_t diagonal = row[0]++;
-    for (size_t j = 0; j < b.size(); j++) {
-      const size_t replaced = diagonal + (a[i] != b[j]);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
-}
-
-/// The known name closest to `given`, or "" when none is close.
-std::string nearest(const std::string& given, const std::vector<std::string>& known) {
-  std::string best;
-  size_t least = std::max<size_t>(2, given.size() / 3) + 1;
-  for (const auto& name : known)
-    if (const size_t d = distance(given, name); d < least) least = d, best = name;
-  return best;
-}
-
-/// "8k" = 8192, "4M": binary multiples.
-const CLI::AsSizeValue counts(false);
 
 std::string env_name(std::string flag) {
   std::replace(flag.begin(), flag.end(), '-', '_');
@@ -51,52 +26,85 @@ CLI::Option* add(CLI::App* app, const std::string& name, T& value, const std::st
   return app->add_option("--" + name, value, help)->envname(env_name(name))->capture_default_str();
 }
 
+/// Adds --name, which takes no value, with its environment variable.
+void add_switch(CLI::App* app, const std::string& name, bool& value, const std::string& help) {
+  app->add_flag("--" + name, value, help)->envname(env_name(name));
+}
+
+void add_threads(CLI::App* app, int& threads) {
+  add(app, "threads", threads, "0: all that this process may use")->transform(whole(0, 1024));
+}
+
 void add_model(CLI::App* app, ModelFlags& f, bool positional = true) {
-  if (positional) app->add_option("model", f.model, "folder with config.json, .safetensors or .gguf file; default: the bundled storyteller");
-  add(app, "threads", f.threads, "0: all that this process may use")->check(CLI::Range(0, 1024));
-  add(app, "tensor-parallel-size", f.ranks, "ranks, as threads of this process")->check(CLI::Range(1, 64));
-  add(app, "max-model-len", f.max_model_len, "longest sequence in tokens; 0: what the config says")->transform(counts);
-  add(app, "dtype", f.dtype, "activations: f32, bf16 or f16");
-  add(app, "kv-cache-dtype", f.kv_cache_dtype, "auto (as --dtype), f32, bf16 or f16");
-  add(app, "cpu-isa", f.isa, "portable, avx2 or avx512; default: the best of this machine");
-  add(app, "fusion", f.fusion, "fused blocks: on, off, or check (run both forms and compare)");
+  if (positional)
+    app->add_option("model", f.model, "folder with config.json, .safetensors or .gguf file; default: the bundled storyteller");
+  add_threads(app, f.threads);
+  add(app, "tensor-parallel-size", f.ranks, "ranks, as threads of this process")->transform(whole(1, 64));
+  add(app, "max-model-len", f.max_model_len, "longest sequence in tokens; 0: what the config says")->transform(whole(0, INT32_MAX));
+  add(app, "dtype", f.dtype, "activations: f32, bf16 or f16")->check(one_of({"f32", "bf16", "f16"}));
+  add(app, "kv-cache-dtype", f.kv_cache_dtype, "auto (as --dtype), f32, bf16 or f16")->check(one_of({"auto", "f32", "bf16", "f16"}));
+  add(app, "cpu-isa", f.isa, "portable, avx2 or avx512; default: the best of this machine")->check(one_of({"portable", "avx2", "avx512"}));
+  add(app, "fusion", f.fusion, "fused blocks: on, off, or check (run both forms and compare)")->check(one_of({"on", "off", "check"}));
+}
+
+void add_sampling(CLI::App* app, RunFlags& f) {
+  auto& s = f.sampling;
+  const auto given = [&f](CLI::Option* option, const char* key) { option->each([&f, key](const std::string&) { f.given.insert(key); }); };
+  given(add(app, "temperature", s.temperature, "0: always the most probable token")->check(between(0, 100)), "temperature");
+  given(add(app, "top-k", s.top_k, "0: off")->transform(whole(0, INT32_MAX)), "top_k");
+  given(add(app, "top-p", s.top_p, "1: off")->check(between(0, 1, true)), "top_p");
+  given(add(app, "min-p", s.min_p, "0: off")->check(between(0, 1)), "min_p");
+  given(add(app, "typical-p", s.typical_p, "1: off")->check(between(0, 1, true)), "typical_p");
+  given(add(app, "repetition-penalty", s.repetition_penalty, "1: off")->check(between(0, 100, true)), "repetition_penalty");
+  add(app, "frequency-penalty", s.frequency_penalty, "0: off")->check(between(-2, 2));
+  add(app, "presence-penalty", s.presence_penalty, "0: off")->check(between(-2, 2));
+  add(app, "seed", s.seed, "0: a random one")->transform(whole(0, INT64_MAX));
 }
 
 void add_run(CLI::App& root, RunFlags& f) {
   CLI::App* app = root.add_subcommand("run", "answer a prompt, or chat in the terminal");
   add_model(app, f);
-  app->add_option("prompt", f.prompt, "text; without one: standard input if it is piped, else a chat");
+  app->add_option("prompt", f.prompt, "text; piped standard input follows it; without either: a chat")->each([&f](const std::string&) {
+    f.prompt_given = true;
+  });
   add(app, "system", f.system, "system message");
   add(app, "chat-template", f.chat_template_file, "file with a Jinja template, instead of the model's own");
-  app->add_flag("--raw", f.raw, "complete the text as it is, without the chat template");
-  app->add_flag("--interactive", f.interactive, "chat even when standard input is not a terminal");
-  app->add_flag("--stats", f.stats, "speed and memory on stderr after every answer");
-  app->add_flag("--no-history", f.no_history, "keep no history of what is typed");
-  add(app, "max-tokens", f.max_tokens, "0: until the context is full")->transform(counts);
-  app->add_option("--stop", f.stop, "text that ends the answer; may be given several times");
-  auto& s = f.sampling;
-  for (CLI::Option* o : {add(app, "temperature", s.temperature, "0: always the most probable token"), add(app, "top-k", s.top_k, "0: off"),
-                         add(app, "top-p", s.top_p, "1: off"), add(app, "min-p", s.min_p, "0: off"), add(app, "typical-p", s.typical_p, "1: off"),
-                         add(app, "repetition-penalty", s.repetition_penalty, "1: off")})
-    o->each([&f](const std::string&) { f.greedy_default = false; });
-  add(app, "frequency-penalty", s.frequency_penalty, "0: off");
-  add(app, "presence-penalty", s.presence_penalty, "0: off");
-  add(app, "seed", s.seed, "0: a random one");
+  add_switch(app, "raw", f.raw, "complete the text as it is, without the chat template");
+  add_switch(app, "interactive", f.interactive, "chat even when standard input is not a terminal");
+  add_switch(app, "stats", f.stats, "speed and memory on stderr after every answer");
+  add_switch(app, "no-history", f.no_history, "keep no history of what is typed");
+  add(app, "max-tokens", f.max_tokens, "0: until the context is full")->transform(whole(0, INT32_MAX));
+  app->add_option("--stop", f.stop, "text that ends the answer; may be given several times")
+      ->envname("INFERNUM_STOP")
+      ->allow_extra_args(false);
+  add_sampling(app, f);
   app->footer("Sampling parameters that are not given come from the model's generation_config.json.");
 }
 
 void add_bench(CLI::App& root, BenchFlags& f) {
   CLI::App* app = root.add_subcommand("bench", "measure prefill and decode");
   add_model(app, f);
+  std::vector<std::string> shapes;
   std::string names;
-  for (auto name : shape_names()) names += (names.empty() ? "" : ", ") + std::string(name);
-  add(app, "shape", f.shape, "a published shape with synthetic weights instead of a model: " + names);
-  add(app, "format", f.format, "of the synthetic weights: bf16, f16, f32, q8_0, q4_0, q4_k, ...");
-  app->add_option("-p,--prompt-tokens", f.prompt_tokens, "prefill lengths; 0: none")->delimiter(',')->capture_default_str();
-  app->add_option("-n,--generated-tokens", f.generated_tokens, "decode lengths; 0: none")->delimiter(',')->capture_default_str();
-  app->add_option("-d,--depth", f.depth, "tokens in the cache before decoding")->transform(counts);
-  app->add_option("-r,--repetitions", f.repetitions, "runs of each test")->check(CLI::Range(1, 1000))->capture_default_str();
-  app->add_flag("--json", f.json, "machine-readable output");
+  for (auto name : shape_names()) {
+    names += (names.empty() ? "" : ", ") + std::string(name);
+    shapes.emplace_back(name);
+  }
+  add(app, "shape", f.shape, "a published shape with synthetic weights instead of a model: " + names)->check(one_of(shapes));
+  add(app, "format", f.format, "of the synthetic weights: bf16, f16, f32, q8_0, q4_0, q4_k, ...")->check(gguf_type(false));
+  const auto add_short = [&](const char* names_of_flag, const char* env, auto& value, const char* help) {
+    return app->add_option(names_of_flag, value, help)->envname(env)->capture_default_str();
+  };
+  add_short("-p,--prompt-tokens", "INFERNUM_PROMPT_TOKENS", f.prompt_tokens, "prefill lengths; 0: none")
+      ->delimiter(',')
+      ->transform(whole(0, INT32_MAX));
+  add_short("-n,--generated-tokens", "INFERNUM_GENERATED_TOKENS", f.generated_tokens, "decode lengths; 0: none")
+      ->delimiter(',')
+      ->transform(whole(0, INT32_MAX));
+  add_short("-d,--depth", "INFERNUM_DEPTH", f.depth, "tokens in the cache before decoding")->transform(whole(0, INT32_MAX));
+  add_short("-r,--repetitions", "INFERNUM_REPETITIONS", f.repetitions, "runs of each test")->transform(whole(1, 1000));
+  add_switch(app, "json", f.json, "machine-readable output");
+  add_switch(app, "profile", f.profile, "time per op of prefill and decode, with its share of the floor");
 }
 
 void add_perplexity(CLI::App& root, PerplexityFlags& f) {
@@ -104,70 +112,86 @@ void add_perplexity(CLI::App& root, PerplexityFlags& f) {
   add_model(app, f, false);
   app->add_option("model", f.model, "folder or file")->required();
   app->add_option("file", f.file, "text")->required();
-  add(app, "context", f.context, "tokens per window; the second half of each counts")->transform(counts);
-  add(app, "bytes", f.bytes, "use only the first bytes of the text; 0: all")->transform(counts);
+  add(app, "context", f.context, "tokens per window; the second half of each counts")->transform(whole(4, INT32_MAX));
+  add(app, "bytes", f.bytes, "use only the first bytes of the text; 0: all")->transform(whole(0, INT64_MAX));
 }
 
 void add_inspect(CLI::App& root, InspectFlags& f) {
   CLI::App* app = root.add_subcommand("inspect", "what a model is and costs, from its config and headers alone");
   add_model(app, f);
-  app->add_option("--ranks", f.ranks, "as with that many tensor-parallel ranks")->check(CLI::Range(1, 1024));
+  app->add_option("--ranks", f.ranks, "as with that many tensor-parallel ranks")->envname("INFERNUM_RANKS")->transform(whole(1, 1024));
   add(app, "graph", f.graph, "write the graph of a prefill to this file: .dot or .json");
-  add(app, "tokens", f.tokens, "length of the prefill")->transform(counts)->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
-  app->add_flag("--tensors", f.tensors, "list every weight with its shape on one rank");
-  app->add_flag("--json", f.json, "machine-readable output");
+  add(app, "tokens", f.tokens, "length of the prefill")->transform(whole(1, 1 << 30));
+  add_switch(app, "tensors", f.tensors, "list every weight with its shape on one rank");
+  add_switch(app, "json", f.json, "machine-readable output");
 }
 
 void add_tools(CLI::App& root, VerifyFlags& v, QuantizeFlags& q, TokenizeFlags& t, TemplateFlags& m) {
   CLI::App* app = root.add_subcommand("verify", "compare a model with recorded outputs of the reference implementation");
   add_model(app, v);
-  app->add_option("--golden", v.golden, "safetensors file with promptN.ids, .logits, .hiddenK, greedyN.*")->required();
-  add(app, "tolerance", v.tolerance, "largest relative error");
-  app->add_flag("--bf16-frequencies", v.bf16_frequencies, "the recorded model was cast to bfloat16 with its rotary frequencies");
+  add(app, "golden", v.golden, "safetensors file with promptN.ids, .logits, .hiddenK, greedyN.*")->required();
+  add(app, "tolerance", v.tolerance, "largest relative error")->check(between(0, 1));
+  add_switch(app, "bf16-frequencies", v.bf16_frequencies, "the recorded model was cast to bfloat16 with its rotary frequencies");
   app = root.add_subcommand("quantize", "write a GGUF file with all matrices in one type");
   app->add_option("input", q.input, "folder or file")->required();
   app->add_option("output", q.output, ".gguf file")->required();
-  app->add_option("type", q.type, "q8_0, q4_0, q4_k, q5_k, q6_k, ...")->required();
-  add(app, "threads", q.threads, "0: all that this process may use");
+  app->add_option("type", q.type, "q8_0, q4_0, q4_k, q5_k, q6_k, q4_k_m, ...")->required()->check(gguf_type(true));
+  add_threads(app, q.threads);
   app = root.add_subcommand("tokenize", "text to token ids, or back");
   app->add_option("model", t.model, "folder or file; default: the bundled storyteller");
-  app->add_option("text", t.text, "default: standard input");
-  app->add_flag("--no-special", t.no_special, "do not add BOS, EOS and the like");
-  app->add_flag("--pieces", t.pieces, "one token per line with its text");
-  app->add_flag("--decode", t.decode, "the text is a list of ids");
+  app->add_option("text", t.text, "default: standard input")->each([&t](const std::string&) { t.text_given = true; });
+  add_switch(app, "no-special", t.no_special, "do not add BOS, EOS and the like");
+  add_switch(app, "pieces", t.pieces, "one token per line with its text");
+  add_switch(app, "decode", t.decode, "the text is a list of ids");
   app = root.add_subcommand("template", "render a conversation (JSON list of messages) with the model's chat template");
   app->add_option("model", m.model, "folder or file; default: the bundled storyteller");
   app->add_option("messages", m.messages_file, "JSON file; default: standard input");
-  app->add_flag("--no-generation-prompt", m.no_generation_prompt, "end after the last message");
-  app->add_flag("--ids", m.ids, "token ids instead of text");
+  add(app, "chat-template", m.chat_template_file, "file with a Jinja template, instead of the model's own");
+  add_switch(app, "no-generation-prompt", m.no_generation_prompt, "end after the last message");
+  add_switch(app, "ids", m.ids, "token ids instead of text");
+}
+
+/// "unknown flag --sed; did you mean --seed?", or "" when what was wrong is something else.
+std::string unknown_name(const CLI::App& root, const CLI::App& app, int argc, char** argv) {
+  std::vector<std::string> flags, commands;
+  for (const CLI::Option* o : app.get_options())
+    for (const auto& name : o->get_lnames()) flags.push_back("--" + name);
+  for (const CLI::App* s : root.get_subcommands([](const CLI::App*) { return true; })) commands.push_back(s->get_name());
+  const auto message = [](const std::string& what, const std::string& given, const std::vector<std::string>& known) {
+    const std::string best = nearest(given, known);
+    return "unknown " + what + " " + given + (best.empty() ? "" : "; did you mean " + best + "?");
+  };
+  for (int i = 1; i < argc && argv[i] != std::string_view("--"); i++) {
+    const std::string given = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
+    const bool is_flag = given.size() > 2 && given.rfind("--", 0) == 0;
+    if (is_flag && std::find(flags.begin(), flags.end(), given) == flags.end()) return message("flag", given, flags);
+    if (i == 1 && &app == &root && given[0] != '-') return message("command", given, commands);
+  }
+  return "";
 }
 
 /// What was not understood, with the nearest flag or command of the app in charge.
 int usage_error(const CLI::App& root, const CLI::ParseError& e, int argc, char** argv) {
   const auto chosen = root.get_subcommands();
   const CLI::App& app = chosen.empty() ? root : *chosen.front();
-  std::vector<std::string> flags, commands;
-  for (const CLI::Option* o : app.get_options())
-    for (const auto& name : o->get_lnames()) flags.push_back("--" + name);
-  for (const CLI::App* s : root.get_subcommands([](const CLI::App*) { return true; })) commands.push_back(s->get_name());
-  std::fprintf(stderr, "infernum: %s\n", e.what());
-  for (int i = 1; i < argc; i++) {
-    const std::string given = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
-    if (given.rfind("--", 0) == 0 && std::find(flags.begin(), flags.end(), given) == flags.end()) {
-      if (const auto best = nearest(given, flags); !best.empty()) std::fprintf(stderr, "did you mean %s?\n", best.c_str());
-    } else if (i == 1 && chosen.empty()) {
-      if (const auto best = nearest(given, commands); !best.empty()) std::fprintf(stderr, "did you mean %s?\n", best.c_str());
-    }
-  }
-  std::fprintf(stderr, "see: infernum %s--help\n", chosen.empty() ? "" : (app.get_name() + " ").c_str());
+  std::string message;
+  const auto kind = static_cast<CLI::ExitCodes>(e.get_exit_code());
+  if (kind == CLI::ExitCodes::ExtrasError || kind == CLI::ExitCodes::RequiredError) message = unknown_name(root, app, argc, argv);
+  if (message.empty()) message = e.what();
+  std::fprintf(stderr, "infernum: %s\nsee: infernum %s--help\n", message.c_str(), chosen.empty() ? "" : (app.get_name() + " ").c_str());
   return 2;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::setlocale(LC_CTYPE, "C.UTF-8");  // line editing: text is UTF-8 whatever the environment says
+  end_on_interrupt();
   CLI::App root("Infernum: run language models exactly and fast.", "infernum");
   root.require_subcommand(1);
+  root.footer(
+      "Every flag has an environment variable, shown in the help of its command; a flag wins over it.\n"
+      "Exit codes: 0 done, 1 failure, 2 wrong usage, 130 interrupted.");
   root.set_version_flag("--version", "infernum " INFERNUM_VERSION);
   RunFlags run_flags;
   BenchFlags bench_flags;
@@ -191,14 +215,18 @@ int main(int argc, char** argv) {
   }
   try {
     const std::string command = root.get_subcommands().front()->get_name();
-    if (command == "run") return run(run_flags);
-    if (command == "bench") return bench(bench_flags);
-    if (command == "perplexity") return perplexity(perplexity_flags);
-    if (command == "inspect") return inspect(inspect_flags);
-    if (command == "verify") return verify(verify_flags);
-    if (command == "quantize") return quantize(quantize_flags);
-    if (command == "tokenize") return tokenize(tokenize_flags);
-    return render_template(template_flags);
+    const int code = command == "run"          ? run(run_flags)
+                     : command == "bench"      ? bench(bench_flags)
+                     : command == "perplexity" ? perplexity(perplexity_flags)
+                     : command == "inspect"    ? inspect(inspect_flags)
+                     : command == "verify"     ? verify(verify_flags)
+                     : command == "quantize"   ? quantize(quantize_flags)
+                     : command == "tokenize"   ? tokenize(tokenize_flags)
+                                               : render_template(template_flags);
+    check(std::fflush(stdout) == 0 && !std::ferror(stdout), "cannot write to standard output");
+    return code;
+  } catch (const Interrupted&) {
+    return 130;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "infernum: not enough memory\n");
   } catch (const std::exception& e) {

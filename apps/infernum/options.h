@@ -1,6 +1,7 @@
 // What each command of the program can be told. Filled by cli.cpp, used by the commands.
 #pragma once
 #include <cstdint>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,7 +25,8 @@ struct RunFlags : ModelFlags {
   std::vector<std::string> stop;
   int64_t max_tokens = 0;
   bool raw = false, stats = false, no_history = false, interactive = false;
-  bool greedy_default = true;  ///< no sampling parameter was given: generation_config.json decides
+  bool prompt_given = false;    ///< as an argument, even if empty
+  std::set<std::string> given;  ///< sampling parameters; generation_config.json decides the others
 };
 
 struct BenchFlags : ModelFlags {
@@ -32,7 +34,7 @@ struct BenchFlags : ModelFlags {
   std::vector<int64_t> prompt_tokens{512}, generated_tokens{128};
   int64_t depth = 0;  ///< tokens in the cache before decoding
   int repetitions = 3;
-  bool json = false;
+  bool json = false, profile = false;
 };
 
 struct PerplexityFlags : ModelFlags {
@@ -59,11 +61,12 @@ struct QuantizeFlags {
 
 struct TokenizeFlags {
   std::string model, text;
+  bool text_given = false;
   bool no_special = false, decode = false, pieces = false;
 };
 
 struct TemplateFlags {
-  std::string model, messages_file;
+  std::string model, messages_file, chat_template_file;
   bool no_generation_prompt = false, ids = false;
 };
 

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "checkpoint/text_file.h"
 #include "core/check.h"
 #include "options.h"
 #include "runtime/executor.h"
@@ -14,7 +15,7 @@ namespace infernum::app {
 int perplexity(const PerplexityFlags& flags) {
   Session session(flags);
   const Tokenizer tokenizer = load_tokenizer(session.checkpoint);
-  std::string text = read_text_file(flags.file);
+  std::string text = read_text_file(flags.file, int64_t{1} << 30);
   if (flags.bytes > 0 && flags.bytes < static_cast<int64_t>(text.size())) text.resize(static_cast<size_t>(flags.bytes));
   const std::vector<int32_t> ids = tokenizer.encode(text);
   const int64_t context = flags.context, windows = static_cast<int64_t>(ids.size()) / context;
@@ -32,13 +33,18 @@ int perplexity(const PerplexityFlags& flags) {
     StepLogits logits = run_step(*session.model, std::span(&item, 1));
     for (int64_t i = context / 2; i + 1 < context; i++) {
       const double nll = -static_cast<double>(logprob_of(logits.row(i), tokens[static_cast<size_t>(i + 1)]).logprob);
+      check(std::isfinite(nll), "perplexity: the model returned NaN or infinity; `infernum verify` finds the layer", "window", w,
+            "position", i);
       sum += nll;
       squares += nll * nll;
       count++;
     }
-    if (w % 16 == 15) std::fprintf(stderr, "%lld of %lld windows: %.4f\n", static_cast<long long>(w + 1), static_cast<long long>(windows), std::exp(sum / static_cast<double>(count)));
+    if (w % 16 == 15)
+      std::fprintf(stderr, "%lld of %lld windows: %.4f\n", static_cast<long long>(w + 1), static_cast<long long>(windows),
+                   std::exp(sum / static_cast<double>(count)));
   }
-  const double n = static_cast<double>(count), mean = sum / n, error = std::sqrt(std::max(0., squares / n - mean * mean) / (n - 1)) * std::exp(mean);
+  const double n = static_cast<double>(count), mean = sum / n,
+               error = std::sqrt(std::max(0., squares / n - mean * mean) / (n - 1)) * std::exp(mean);
   std::printf("perplexity %.4f +- %.4f (%lld tokens, %lld windows of %lld)\n", std::exp(mean), error, static_cast<long long>(count),
               static_cast<long long>(windows), static_cast<long long>(context));
   return 0;

@@ -9,9 +9,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <iostream>
-#include <iterator>
-#include <sstream>
 #include <thread>
 
 #include "core/check.h"
@@ -23,11 +20,12 @@ namespace infernum::app {
 namespace fs = std::filesystem;
 namespace {
 
-volatile std::sig_atomic_t interrupts = 0;
+// Signal handlers reach nothing but statics.
+volatile std::sig_atomic_t interrupts = 0, guards = 0;
 
 void on_interrupt(int) {
   interrupts = interrupts + 1;
-  if (interrupts > 1) _exit(130);
+  if (guards == 0 || interrupts > 1) _exit(130);
 }
 
 /// Says on stderr what goes on, every few seconds, once a second has passed.
@@ -51,8 +49,8 @@ class Progress {
     std::unique_lock lock(mutex_);
     while (!wake_.wait_for(lock, std::chrono::milliseconds(lines_ && !terminal ? 5000 : 1000), [this] { return done_; })) {
       const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      std::fprintf(stderr, "%s%s ... %.0f s, %s%s", terminal ? "\r\033[K" : "", what_.c_str(), seconds, human_bytes(static_cast<double>(resident_memory())).c_str(),
-                   terminal ? "" : "\n");
+      std::fprintf(stderr, "%s%s ... %.0f s, %s%s", terminal ? "\r\033[K" : "", what_.c_str(), seconds,
+                   human_bytes(static_cast<double>(resident_memory())).c_str(), terminal ? "" : "\n");
       std::fflush(stderr);
       lines_++;
     }
@@ -125,22 +123,29 @@ std::string human_bytes(double bytes) {
   return text;
 }
 
+void end_on_interrupt() {
+  struct sigaction action = {};
+  action.sa_handler = on_interrupt;  // without SA_RESTART: reading a line must notice
+  sigaction(SIGINT, &action, nullptr);
+}
+
 Interruptible::Interruptible() {
   interrupts = 0;
-  std::signal(SIGINT, on_interrupt);
+  guards = guards + 1;
 }
-Interruptible::~Interruptible() { std::signal(SIGINT, SIG_DFL); }
+Interruptible::~Interruptible() { guards = guards - 1; }
 bool Interruptible::interrupted() { return interrupts > 0; }
 
-std::string read_text_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  check(static_cast<bool>(file), "cannot read this file", path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
+std::string read_stdin() {
+  constexpr size_t limit = 256 << 20;
+  std::string text;
+  char part[1 << 16];
+  for (size_t n; (n = std::fread(part, 1, sizeof part, stdin)) > 0;) {
+    text.append(part, n);
+    check(text.size() <= limit, "standard input is longer than", limit, "bytes");
+  }
+  return text;
 }
-
-std::string read_stdin() { return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()}; }
 
 bool stdin_is_piped() {
   struct stat s;
@@ -150,9 +155,11 @@ bool stdin_is_piped() {
 int64_t cache_tokens(const ModelInfo& info) {
   int64_t block = 0;
   for (size_t g = 0; g < info.group_windows.size(); g++) block += info.block_bytes(static_cast<int>(g));
-  const int64_t available = sysconf(_SC_AVPHYS_PAGES) * sysconf(_SC_PAGESIZE) / 2, fitting = std::max<int64_t>(1, available / block) * block_tokens;
+  const int64_t available = sysconf(_SC_AVPHYS_PAGES) * sysconf(_SC_PAGESIZE) / 2,
+                fitting = std::max<int64_t>(1, available / block) * block_tokens;
   if (fitting < info.context)
-    log_warning("the key-value cache is limited to " + std::to_string(fitting) + " tokens by the free memory; the model's context is " + std::to_string(info.context));
+    log_warning("the key-value cache is limited to " + std::to_string(fitting) + " tokens by the free memory; the model's context is " +
+                std::to_string(info.context));
   return std::min(info.context, fitting);
 }
 
@@ -161,8 +168,10 @@ std::string printable(const std::string& text) {
   for (size_t i = 0; i < text.size(); i++) {
     const auto c = static_cast<unsigned char>(text[i]);
     const bool c1 = c == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;  // U+0080..U+009F
-    if (c1) i++;
-    else if (c == '\n' || c == '\t' || (c >= 0x20 && c != 0x7f)) out += text[i];
+    if (c1)
+      i++;
+    else if (c == '\n' || c == '\t' || (c >= 0x20 && c != 0x7f))
+      out += text[i];
   }
   return out;
 }

@@ -34,7 +34,13 @@ int64_t cache_tokens(const ModelInfo& info);
 /// "1.5 GiB".
 std::string human_bytes(double bytes);
 
-/// Set by Ctrl-C while a Interruptible lives; a second Ctrl-C ends the program with exit code 130.
+/// From here on Ctrl-C ends the program with exit code 130, unless an Interruptible lives.
+void end_on_interrupt();
+
+/// Thrown by work that Ctrl-C stopped, so that it can tidy up: exit code 130.
+struct Interrupted {};
+
+/// While one lives Ctrl-C is only noted; a second one ends the program with exit code 130.
 class Interruptible {
  public:
   Interruptible();
@@ -44,9 +50,8 @@ class Interruptible {
   static bool interrupted();
 };
 
-std::string read_text_file(const std::string& path);
-std::string read_stdin();
-bool stdin_is_piped();  ///< a pipe or a file, not a terminal or /dev/null
+std::string read_stdin();  ///< at most 256 MiB
+bool stdin_is_piped();     ///< a pipe or a file, not a terminal or /dev/null
 
 /// Removes control characters but newline and tab: a model must not be able to steer the terminal.
 std::string printable(const std::string& text);

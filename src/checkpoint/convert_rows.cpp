@@ -2,8 +2,6 @@
 #include "checkpoint/convert_rows.h"
 
 #include <cstring>
-#include <exception>
-#include <mutex>
 
 #include "core/check.h"
 #include "quant/quant.h"
@@ -77,18 +75,10 @@ void write_tensor(const OutputTensor& tensor, GgufWriter& writer, Queue<Cpu>& qu
   for (int64_t first = 0; first < rows.count(); first += window) {
     const int64_t count = std::min(window, rows.count() - first);
     out.resize(static_cast<size_t>(count * rows.output_bytes()));
-    std::exception_ptr error;
-    std::mutex error_mutex;
     queue.parallel_for(count, chunk, [&](int64_t begin, int64_t end) {
-      try {
-        std::vector<float> scratch(static_cast<size_t>(rows.elements()));
-        for (int64_t row = begin; row < end; ++row) rows.convert(first + row, scratch.data(), out.data() + row * rows.output_bytes());
-      } catch (...) {
-        const std::lock_guard lock(error_mutex);
-        if (!error) error = std::current_exception();
-      }
+      std::vector<float> scratch(static_cast<size_t>(rows.elements()));
+      for (int64_t row = begin; row < end; ++row) rows.convert(first + row, scratch.data(), out.data() + row * rows.output_bytes());
     });
-    if (error) std::rethrow_exception(error);
     writer.write(out);
   }
 }

@@ -48,15 +48,17 @@ RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_pos
   check(std::find(known.begin(), known.end(), c.rope_type) != known.end(),
         "config.json: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope", c.rope_type);
   c.rope_theta = d.number("rope_theta").value_or(json.number("rope_theta").value_or(10000));
+  check(c.rope_theta > 0 && std::isfinite(c.rope_theta), "config.json: rope_theta is positive", c.rope_theta);
   const double partial = json.number("partial_rotary_factor").value_or(d.number("partial_rotary_factor").value_or(1));
   check(partial > 0 && partial <= 1, "config.json: partial_rotary_factor lies between 0 and 1", partial);
   c.rotary_dim = static_cast<int64_t>(static_cast<double>(head_dim) * partial);
   c.max_position_embeddings = max_position_embeddings;
-  c.original_max_position_embeddings =
-      json.integer("original_max_position_embeddings").value_or(d.integer("original_max_position_embeddings").value_or(max_position_embeddings));
-  c.factor = d.number("factor").value_or(static_cast<double>(max_position_embeddings) / static_cast<double>(c.original_max_position_embeddings));
-  check(d.has("factor") || (c.rope_type != "linear" && c.rope_type != "dynamic" && c.rope_type != "llama3"), "config.json: this rope_type needs a factor",
-        c.rope_type);
+  c.original_max_position_embeddings = json.integer("original_max_position_embeddings")
+                                           .value_or(d.integer("original_max_position_embeddings").value_or(max_position_embeddings));
+  c.factor =
+      d.number("factor").value_or(static_cast<double>(max_position_embeddings) / static_cast<double>(c.original_max_position_embeddings));
+  check(d.has("factor") || (c.rope_type != "linear" && c.rope_type != "dynamic" && c.rope_type != "llama3"),
+        "config.json: this rope_type needs a factor", c.rope_type);
   c.low_freq_factor = d.number("low_freq_factor").value_or(c.low_freq_factor);
   c.high_freq_factor = d.number("high_freq_factor").value_or(c.high_freq_factor);
   c.beta_fast = d.number("beta_fast").value_or(c.beta_fast);
@@ -77,21 +79,73 @@ RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_pos
 
 void check_unread(const ConfigReader& json, std::string_view family) {
   // Known to be without effect on inference of these families: book-keeping, training, token ids (read from generation_config.json too).
-  static constexpr std::array harmless{
-      "_name_or_path", "_attn_implementation_autoset", "architectures", "attention_dropout", "attn_implementation", "auto_map", "bos_token_id", "dtype",
-      "embd_pdrop", "eos_token_id", "hidden_dropout", "id2label", "initializer_range", "label2id", "max_length", "model_type", "name_or_path",
-      "output_attentions", "output_hidden_states", "output_router_logits", "pad_token_id", "pretraining_tp", "resid_pdrop", "return_dict",
-      "rope_scaling", "rope_theta", "router_aux_loss_coef", "router_jitter_noise", "sep_token_id", "task_specific_params", "tokenizer_class",
-      "torch_dtype", "transformers_version", "unk_token_id", "use_cache", "use_mrope", "vision_config", "head_dim", "max_window_layers", "sliding_window"};
+  static constexpr std::array harmless{"_name_or_path",
+                                       "_attn_implementation_autoset",
+                                       "architectures",
+                                       "attention_dropout",
+                                       "attn_implementation",
+                                       "auto_map",
+                                       "bos_token_id",
+                                       "dtype",
+                                       "embd_pdrop",
+                                       "eos_token_id",
+                                       "hidden_dropout",
+                                       "id2label",
+                                       "initializer_range",
+                                       "label2id",
+                                       "max_length",
+                                       "model_type",
+                                       "name_or_path",
+                                       "output_attentions",
+                                       "output_hidden_states",
+                                       "output_router_logits",
+                                       "pad_token_id",
+                                       "pretraining_tp",
+                                       "resid_pdrop",
+                                       "return_dict",
+                                       "rope_scaling",
+                                       "rope_theta",
+                                       "router_aux_loss_coef",
+                                       "router_jitter_noise",
+                                       "sep_token_id",
+                                       "task_specific_params",
+                                       "tokenizer_class",
+                                       "torch_dtype",
+                                       "transformers_version",
+                                       "unk_token_id",
+                                       "use_cache",
+                                       "use_mrope",
+                                       "vision_config",
+                                       "head_dim",
+                                       "max_window_layers",
+                                       "sliding_window"};
   // Known to change the maths; a family that implements one has read it.
-  static constexpr std::array decisive{
-      "attention_multiplier", "attn_logit_softcapping", "clip_qkv", "embedding_multiplier", "final_logit_softcapping", "layer_types", "linear_attn_config",
-      "logit_scale", "logits_scaling", "n_routed_experts", "no_rope_layers", "num_experts", "num_local_experts", "parallel_residual", "qk_norm",
-      "query_pre_attn_scalar", "quantization_config", "residual_multiplier", "rope_local_base_freq", "sliding_window_pattern", "use_parallel_residual",
-      "use_qk_norm", "use_sliding_window"};
+  static constexpr std::array decisive{"attention_multiplier",
+                                       "attn_logit_softcapping",
+                                       "clip_qkv",
+                                       "embedding_multiplier",
+                                       "final_logit_softcapping",
+                                       "layer_types",
+                                       "linear_attn_config",
+                                       "logit_scale",
+                                       "logits_scaling",
+                                       "n_routed_experts",
+                                       "no_rope_layers",
+                                       "num_experts",
+                                       "num_local_experts",
+                                       "parallel_residual",
+                                       "qk_norm",
+                                       "query_pre_attn_scalar",
+                                       "quantization_config",
+                                       "residual_multiplier",
+                                       "rope_local_base_freq",
+                                       "sliding_window_pattern",
+                                       "use_parallel_residual",
+                                       "use_qk_norm",
+                                       "use_sliding_window"};
   for (const std::string& key : json.unread()) {
-    check(std::find(decisive.begin(), decisive.end(), key) == decisive.end(), "config.json: this key changes the maths and this family does not implement it",
-          family, key);
+    check(std::find(decisive.begin(), decisive.end(), key) == decisive.end(),
+          "config.json: this key changes the maths and this family does not implement it", family, key);
     if (std::find(harmless.begin(), harmless.end(), key) == harmless.end()) log_warning("config.json: unknown key ignored: " + key);
   }
 }

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "layers/grouped_query_attention.h"
 #include "layers/rope_frequencies.h"
 #include "models/config_reader.h"
-#include "ops/params.h"
 
 namespace infernum {
 
@@ -20,9 +20,10 @@ struct DecoderConfig {
   RopeConfig rope;
   int64_t context;  ///< longest sequence this deployment runs; max_position_embeddings unless the user asks for another
 
-  RopeParams rope_params() const { return {static_cast<int>(head_dim), rope.rope_interleaved}; }
-  AttentionParams attention_params(int64_t layer) const {
-    return {static_cast<int>(head_dim), static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim))), windows[static_cast<size_t>(layer)], 0, 0};
+  AttentionShape attention(int64_t layer, bool qkv_bias, bool o_bias) const {
+    const AttentionParams params{static_cast<int>(head_dim), static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim))),
+                                 windows[static_cast<size_t>(layer)], 0, 0};
+    return {hidden_size, num_attention_heads, num_key_value_heads, {static_cast<int>(head_dim), rope.rope_interleaved}, params, qkv_bias, o_bias};
   }
 
   /// Reads and checks the shared keys. `default_head_dim` 0: hidden_size / num_attention_heads.

@@ -2,7 +2,6 @@
 #pragma once
 #include <exception>
 #include <optional>
-#include <thread>
 
 #include "backends/cpu/transfer.h"
 #include "layers/weights.h"
@@ -16,14 +15,13 @@ class CpuModel : public Model {
  public:
   template <class Config>
   CpuModel(ModelInfo model_info, const Config& config, WeightSource& source, const ModelOptions& options)
-      : info_(std::move(model_info)), group_(options.ranks), blocks_(info_.group_windows.size(), 0) {
+      : info_(std::move(model_info)), rank_threads_(options.ranks), blocks_(info_.group_windows.size(), 0) {
     const int threads = std::max(1, (options.threads ? options.threads : available_threads()) / options.ranks);
     const Isa isa = options.isa.empty() ? best_isa() : parse_isa(options.isa);
     for (int r = 0; r < options.ranks; r++) {
       auto& rank = ranks_.emplace_back(std::make_unique<Rank>(threads, isa));
-      rank->queue.group = &group_;
       rank->queue.rank = r;
-      rank->device = {&rank->queue, r, options.ranks, options.fusion, options.dtype, options.cache_dtype, {}, {}};
+      rank->device = {&rank->queue, r, options.ranks, options.fusion, options.dtype, options.cache_dtype, {}, {}, {}};
       rank->net.emplace(Weights<Cpu>(rank->device, source), config);
     }
   }
@@ -31,7 +29,8 @@ class CpuModel : public Model {
   const ModelInfo& info() const override { return info_; }
 
   void allocate_cache(const std::vector<int64_t>& blocks) override {
-    check(blocks.size() == info_.group_windows.size(), "cache: a number of blocks per cache group", blocks.size(), info_.group_windows.size());
+    check(blocks.size() == info_.group_windows.size(), "cache: a number of blocks per cache group", blocks.size(),
+          info_.group_windows.size());
     blocks_ = blocks;
     for (auto& rank : ranks_) {
       rank->cache.clear();
@@ -39,7 +38,8 @@ class CpuModel : public Model {
         const CacheLayer& layer = info_.cache[i];
         const int group = info_.layer_group[i];
         const int64_t n = blocks[static_cast<size_t>(group)], heads = layer.kv_heads / static_cast<int64_t>(ranks_.size());
-        rank->cache.push_back({zeros(rank->device, {n, heads, layer.head_dim, block_tokens}), zeros(rank->device, {n, heads, block_tokens, layer.head_dim}), group});
+        rank->cache.push_back({zeros(rank->device, {n, heads, layer.head_dim, block_tokens}),
+                               zeros(rank->device, {n, heads, block_tokens, layer.head_dim}), group});
       }
     }
   }
@@ -47,16 +47,12 @@ class CpuModel : public Model {
   std::vector<float> forward(const HostBatch& batch) override {
     check_batch(batch, info_, blocks_);
     if (ranks_.size() == 1) return run(*ranks_[0], batch);
-    std::vector<float> logits;
-    std::vector<std::thread> others;
-    for (size_t r = 1; r < ranks_.size(); r++) others.emplace_back([&, r] { run(*ranks_[r], batch); });
-    logits = run(*ranks_[0], batch);
-    for (auto& t : others) t.join();
-    return logits;
+    return run_ranks(batch);
   }
 
   void observe(Observer observer) override { ranks_[0]->device.observer = on_host(std::move(observer)); }
   void observe_ops(Observer observer) override { ranks_[0]->device.op_observer = on_host(std::move(observer)); }
+  void time_ops(std::function<void(std::string_view, double)> timer) override { ranks_[0]->device.op_timer = std::move(timer); }
 
  private:
   struct Rank {
@@ -85,7 +81,9 @@ class CpuModel : public Model {
   }
 
   std::vector<float> run(Rank& rank, const HostBatch& b) {
-    const auto ints = [&](const std::vector<int32_t>& values) { return from_host(rank.device, {static_cast<int64_t>(values.size())}, values); };
+    const auto ints = [&](const std::vector<int32_t>& values) {
+      return from_host(rank.device, {static_cast<int64_t>(values.size())}, values);
+    };
     const auto sequences = static_cast<int64_t>(b.query_start.size()) - 1;
     Batch<Cpu> batch{ints(b.ids), ints(b.positions), ints(b.query_start), {}, ints(b.out_rows), 0};
     for (const auto& table : b.block_tables)
@@ -94,8 +92,26 @@ class CpuModel : public Model {
     return to_host(rank.queue, (*rank.net)(batch, rank.cache).view());
   }
 
+  /// One thread per rank. When a rank fails, the others give up at their next collective and its error comes back.
+  std::vector<float> run_ranks(const HostBatch& batch) {
+    RankGroup group(static_cast<int>(ranks_.size()));
+    std::vector<float> logits;
+    rank_threads_.run([&](int r) {
+      try {
+        Rank& rank = *ranks_[static_cast<size_t>(r)];
+        rank.queue.group = &group;
+        auto result = run(rank, batch);
+        if (r == 0) logits = std::move(result);
+      } catch (...) {
+        group.leave(std::current_exception());
+        throw;
+      }
+    });
+    return logits;
+  }
+
   ModelInfo info_;
-  RankGroup group_;
+  ThreadPool rank_threads_;
   std::vector<std::unique_ptr<Rank>> ranks_;
   std::vector<int64_t> blocks_;
 };

@@ -1,30 +1,11 @@
 #include "models/families.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "core/check.h"
+#include "core/nearest.h"
 
 namespace infernum {
-namespace {
-
-/// Levenshtein distance.
-size_t distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); i++) {
-    size_t diagonal = row[0]++;
-    for (size_t j = 0; j < b.size(); j++) {
-      const size_t replaced = diagonal + (a[i] != b[j]);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
-}
-
-}  // namespace
-
 const std::vector<const Family*>& families() {
   static const std::vector<const Family*> list{&llama_family, &mistral_family, &mixtral_family, &qwen2_family, &qwen3_family, &qwen3_moe_family};
   return list;
@@ -39,10 +20,10 @@ const Family& find_family(const ConfigReader& config) {
   std::vector<std::string_view> known;
   for (const Family* f : families()) known.insert(known.end(), f->architectures.begin(), f->architectures.end());
   const std::string asked = names.front().substr(0, 100);
-  std::stable_sort(known.begin(), known.end(), [&](auto a, auto b) { return distance(a, asked) < distance(b, asked); });
-  std::string nearest;
-  for (size_t i = 0; i < std::min<size_t>(3, known.size()); i++) nearest += (i ? ", " : "") + std::string(known[i]);
-  fail("this architecture is not supported", asked, "; nearest supported:", nearest);
+  known = infernum::nearest(asked, std::move(known));
+  std::string closest;
+  for (size_t i = 0; i < std::min<size_t>(3, known.size()); i++) closest += (i ? ", " : "") + std::string(known[i]);
+  fail("this architecture is not supported", asked, "; nearest supported:", closest);
 }
 
 }  // namespace infernum

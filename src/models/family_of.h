@@ -37,7 +37,7 @@ Config read_config(const ConfigReader& json, std::string_view family, const Mode
 template <class Config, template <class> class Net>
 TraceStep trace_step(const ModelInfo& m, const Config& config, WeightSource& source, const ModelOptions& options, int64_t tokens, int64_t context) {
   Queue<Trace> queue;
-  Device<Trace> device{&queue, 0, options.ranks, Fusion::On, options.dtype, options.cache_dtype, {}, {}};
+  Device<Trace> device{&queue, 0, options.ranks, Fusion::On, options.dtype, options.cache_dtype, {}, {}, {}};
   const Net<Trace> net{Weights<Trace>(device, source), config};
   const auto input = [&](const char* name, const Shape& shape, DType dtype, TraceValue::Kind kind) {
     queue.next_name = name;

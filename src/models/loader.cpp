@@ -26,11 +26,13 @@ CheckpointSource::CheckpointSource(const Checkpoint& checkpoint, bool headers_on
 bool CheckpointSource::has(const std::string& name) const { return checkpoint_.tensors.find(name) != nullptr; }
 
 StoredTensor CheckpointSource::read(const std::string& name, const Shape& shape) {
-  read_.push_back(name);
+  const bool first = read_.insert(name).second;  // prefill and decode are traced: one report is enough
   const StoredTensor* found = checkpoint_.tensors.find(name);
   if (found && found->shape == shape) return *found;
-  if (found) misshapen_.push_back(name + " is " + describe(found->shape) + ", the config says " + describe(shape));
-  else if (!headers_only_) missing_.push_back(name + " " + describe(shape));
+  if (found && first)
+    misshapen_.push_back(name + " is " + describe(found->shape) + ", the config says " + describe(shape));
+  else if (!found && first && !headers_only_)
+    missing_.push_back(name + " " + describe(shape));
   // Described without data, so that one pass finds every problem; check_complete() reports them before anything is computed.
   StoredTensor described;
   described.name = name;
@@ -41,13 +43,13 @@ StoredTensor CheckpointSource::read(const std::string& name, const Shape& shape)
 }
 
 void CheckpointSource::check_complete(int64_t num_hidden_layers, bool tied) const {
-  const std::set<std::string> read(read_.begin(), read_.end());
   std::vector<std::string> unread;
   for (const StoredTensor& t : checkpoint_.tensors)
-    if (!read.count(t.name) && !ignorable(t.name, num_hidden_layers) && !(tied && t.name == "lm_head.weight")) unread.push_back(t.name);
+    if (!read_.count(t.name) && !ignorable(t.name, num_hidden_layers) && !(tied && t.name == "lm_head.weight")) unread.push_back(t.name);
   if (missing_.empty() && misshapen_.empty() && unread.empty()) return;
-  fail("checkpoint: its tensors do not match its config",
-       checkpoint_.path + list("missing", missing_) + list("of another shape", misshapen_) + list("unknown to this architecture", unread) + "\n");
+  fail("checkpoint: its tensors do not match its config", checkpoint_.path + list("missing", missing_) +
+                                                              list("of another shape", misshapen_) +
+                                                              list("unknown to this architecture", unread) + "\n");
 }
 
 namespace {

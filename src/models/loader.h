@@ -1,7 +1,9 @@
 // From a checkpoint to a model: first every weight's header is checked by tracing the network, then the weights are loaded.
 #pragma once
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "checkpoint/checkpoint.h"
 #include "models/family.h"
@@ -22,7 +24,8 @@ class CheckpointSource : public WeightSource {
   const Checkpoint& checkpoint_;
   bool headers_only_;
   DType fallback_;
-  std::vector<std::string> read_, missing_, misshapen_;
+  std::set<std::string> read_;
+  std::vector<std::string> missing_, misshapen_;
 };
 
 /// `inspect`: what the model would do, from config.json and headers alone.

@@ -60,6 +60,8 @@ class Model {
   virtual void observe(Observer observer) = 0;
   /// Sees the first output of every op of rank 0, by the op's name; empty to stop.
   virtual void observe_ops(Observer observer) = 0;
+  /// Told the name and duration of every op of rank 0; empty to stop.
+  virtual void time_ops(std::function<void(std::string_view op, double seconds)> timer) = 0;
 };
 
 /// Throws unless the batch is well-formed for a model of this kind with caches of this many blocks.

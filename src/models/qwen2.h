@@ -1,6 +1,5 @@
 // Qwen2 and Qwen2.5 (Yang et al. 2024): Llama with biases on q, k and v, and optionally a window on the upper layers.
 #pragma once
-#include "layers/attention.h"
 #include "layers/causal_lm.h"
 #include "layers/gated_mlp.h"
 #include "layers/pre_norm_layer.h"
@@ -28,28 +27,9 @@ struct Config : DecoderConfig {
 };
 
 template <class B>
-struct Attention {
-  ColLinear<B> q_proj, k_proj, v_proj;
-  RowLinear<B> o_proj;
-  RopeParams rope_params;
-  AttentionParams params;
-
+struct Attention : GroupedQueryAttention<B> {
   Attention(const Weights<B>& w, const Config& c, int64_t layer)
-      : q_proj(w / "q_proj", c.num_attention_heads * c.head_dim, c.hidden_size, /*bias=*/true),
-        k_proj(w / "k_proj", c.num_key_value_heads * c.head_dim, c.hidden_size, /*bias=*/true),
-        v_proj(w / "v_proj", c.num_key_value_heads * c.head_dim, c.hidden_size, /*bias=*/true),
-        o_proj(w / "o_proj", c.hidden_size, c.num_attention_heads * c.head_dim),
-        rope_params(c.rope_params()),
-        params(c.attention_params(layer)) {}
-
-  /// x (T, H), rope (T, rotary_dim) -> (T, H), still to be reduced over ranks.
-  Tensor<B, Partial> operator()(const Tensor<B>& x, const Tensor<B>& rope, const Batch<B>& batch, const KvLayer<B>& kv) const {
-    const auto q = q_proj(x);
-    const auto k = k_proj(x);
-    const auto v = v_proj(x);
-    const auto o = attend(q, k, v, rope, rope_params, batch, kv, params);
-    return o_proj(o);
-  }
+      : GroupedQueryAttention<B>(w, c.attention(layer, /*qkv_bias=*/true, /*o_bias=*/false)) {}
 };
 
 template <class B>

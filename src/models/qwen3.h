@@ -37,30 +37,21 @@ struct MoeConfig : Config {
 };
 
 template <class B>
-struct Attention {
-  ColLinear<B> q_proj, k_proj, v_proj;
+struct Attention : GroupedQueryAttention<B> {
   HeadNorm<B> q_norm, k_norm;
-  RowLinear<B> o_proj;
-  RopeParams rope_params;
-  AttentionParams params;
 
   Attention(const Weights<B>& w, const Config& c, int64_t layer)
-      : q_proj(w / "q_proj", c.num_attention_heads * c.head_dim, c.hidden_size, c.attention_bias),
-        k_proj(w / "k_proj", c.num_key_value_heads * c.head_dim, c.hidden_size, c.attention_bias),
-        v_proj(w / "v_proj", c.num_key_value_heads * c.head_dim, c.hidden_size, c.attention_bias),
+      : GroupedQueryAttention<B>(w, c.attention(layer, c.attention_bias, c.attention_bias)),
         q_norm(w / "q_norm", c.head_dim, c.rms_norm_eps),
-        k_norm(w / "k_norm", c.head_dim, c.rms_norm_eps),
-        o_proj(w / "o_proj", c.hidden_size, c.num_attention_heads * c.head_dim, c.attention_bias),
-        rope_params(c.rope_params()),
-        params(c.attention_params(layer)) {}
+        k_norm(w / "k_norm", c.head_dim, c.rms_norm_eps) {}
 
   /// x (T, H), rope (T, rotary_dim) -> (T, H), still to be reduced over ranks.
   Tensor<B, Partial> operator()(const Tensor<B>& x, const Tensor<B>& rope, const Batch<B>& batch, const KvLayer<B>& kv) const {
-    const auto q = q_norm(q_proj(x));
-    const auto k = k_norm(k_proj(x));
-    const auto v = v_proj(x);
-    const auto o = attend(q, k, v, rope, rope_params, batch, kv, params);
-    return o_proj(o);
+    const auto q = q_norm(this->q_proj(x));
+    const auto k = k_norm(this->k_proj(x));
+    const auto v = this->v_proj(x);
+    const auto o = attend(q, k, v, rope, this->shape, batch, kv);
+    return this->o_proj(o);
   }
 };
 

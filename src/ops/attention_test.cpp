@@ -144,6 +144,21 @@ TEST_P(RopeTest, EqualsTheDefinition) {
   }
 }
 
+TEST_P(RopeTest, ReadsAndWritesColumnsOfWiderTensors) {
+  const auto [isa, dtype, interleaved] = GetParam();
+  CpuFixture cpu(isa);
+  const RopeParams params{20, interleaved};
+  const auto table = rope_table(cpu.ints({3, 0, 9}), cpu.tensor<Full>({8}, DType::F32, random_values(8, 1)), 1);
+  const auto wide = cpu.random({3, 100}, dtype, 2), y = cpu.filled({3, 70}, dtype, NAN);
+  const auto part = wide.columns(30, 90);
+  test::poison(cpu.queue, {3, 60}, dtype);
+  const auto want = to_host(cpu.queue, rope(cpu.tensor<Full>({3, 60}, dtype, to_host(cpu.queue, part.view())), table, params).view());
+  kernel(Rope{}, cpu.queue, y.columns(5, 65).view(), part.view(), table.view(), params);
+  EXPECT_EQ(to_host(cpu.queue, y.columns(5, 65).view()), want);
+  for (float edge : to_host(cpu.queue, y.columns(0, 5).view())) EXPECT_TRUE(std::isnan(edge));
+  for (float edge : to_host(cpu.queue, y.columns(65, 70).view())) EXPECT_TRUE(std::isnan(edge));
+}
+
 INSTANTIATE_TEST_SUITE_P(All, RopeTest,
                          testing::Combine(testing::ValuesIn(test::isa_levels()), testing::Values(DType::F32, DType::BF16, DType::F16), testing::Bool()));
 

@@ -10,20 +10,20 @@ struct OpCost {
 };
 
 template <class V>
-OpCost matmul_cost(V y, V x, V w) {
+OpCost matmul_cost(const V& y, const V& x, const V& w) {
   return {2. * double(y.elements()) * double(x.cols()), double(y.bytes() + x.bytes() + w.bytes())};
 }
 
 /// Reads each chosen expert once: at most one per (token, slot) pair.
 template <class V>
-OpCost expert_matmul_cost(V y, V x, V w, V ids) {
+OpCost expert_matmul_cost(const V& y, const V& x, const V& w, const V& ids) {
   const double experts = double(w.size[0]), pairs = double(ids.elements()), read = pairs < experts ? pairs : experts;
   return {2. * double(y.elements()) * double(x.cols()), double(y.bytes() + x.bytes()) + double(w.bytes()) / experts * read};
 }
 
 /// Takes every sequence to be as long as the longest: token i of n reads context - n + i + 1 keys, or the window.
 template <class V>
-OpCost attention_cost(V y, V q, V k, V v, V query_start, AttentionParams p) {
+OpCost attention_cost(const V& y, const V& q, const V& k, const V& v, const V& query_start, AttentionParams p) {
   const double tokens = double(y.rows()), sequences = double(query_start.size[0] - 1), n = tokens / sequences, context = double(p.context);
   double keys = context - (n - 1) / 2, read = context;
   if (p.window > 0 && keys > p.window) keys = p.window;

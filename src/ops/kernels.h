@@ -30,7 +30,7 @@ void kernel(AddBias, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> bias);
 struct Embed {
   static constexpr auto name = "embed";
   template <class V>
-  static OpCost cost(V y, V, V) { return {0, 2. * double(y.bytes())}; }
+  static OpCost cost(const V& y, const V&, const V&) { return {0, 2. * double(y.bytes())}; }
 };
 void kernel(Embed, Queue<Cpu>&, View<Cpu> y, View<Cpu> table, View<Cpu> ids);
 
@@ -38,7 +38,7 @@ void kernel(Embed, Queue<Cpu>&, View<Cpu> y, View<Cpu> table, View<Cpu> ids);
 struct TakeRows {
   static constexpr auto name = "take_rows";
   template <class V>
-  static OpCost cost(V y, V, V) { return {0, 2. * double(y.bytes())}; }
+  static OpCost cost(const V& y, const V&, const V&) { return {0, 2. * double(y.bytes())}; }
 };
 void kernel(TakeRows, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> rows);
 
@@ -56,7 +56,7 @@ void kernel(Rope, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> table, RopePa
 struct MatMul {
   static constexpr auto name = "matmul";
   template <class V>
-  static OpCost cost(V y, V x, V w) { return matmul_cost(y, x, w); }
+  static OpCost cost(const V& y, const V& x, const V& w) { return matmul_cost(y, x, w); }
 };
 void kernel(MatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w);
 
@@ -64,7 +64,7 @@ void kernel(MatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w);
 struct BlockMatMul {
   static constexpr auto name = "block_matmul";
   template <class V>
-  static OpCost cost(V y, V x, V w) { return matmul_cost(y, x, w); }
+  static OpCost cost(const V& y, const V& x, const V& w) { return matmul_cost(y, x, w); }
 };
 void kernel(BlockMatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w);
 
@@ -72,7 +72,7 @@ void kernel(BlockMatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w);
 struct ExpertMatMul {
   static constexpr auto name = "expert_matmul";
   template <class V>
-  static OpCost cost(V y, V x, V w, V ids) { return expert_matmul_cost(y, x, w, ids); }
+  static OpCost cost(const V& y, const V& x, const V& w, const V& ids) { return expert_matmul_cost(y, x, w, ids); }
 };
 void kernel(ExpertMatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w, View<Cpu> ids);
 
@@ -94,7 +94,7 @@ struct CacheAppend {
   static constexpr auto name = "cache_append";
   static constexpr int outputs = 2;
   template <class V>
-  static OpCost cost(V, V, V k, V v, V, V, V) { return {0, 2. * double(k.bytes() + v.bytes())}; }
+  static OpCost cost(const V&, const V&, const V& k, const V& v, const V&, const V&, const V&) { return {0, 2. * double(k.bytes() + v.bytes())}; }
 };
 void kernel(CacheAppend, Queue<Cpu>&, View<Cpu> k_cache, View<Cpu> v_cache, View<Cpu> k, View<Cpu> v, View<Cpu> positions, View<Cpu> query_start,
             View<Cpu> block_table);
@@ -103,7 +103,7 @@ void kernel(CacheAppend, Queue<Cpu>&, View<Cpu> k_cache, View<Cpu> v_cache, View
 struct Attention {
   static constexpr auto name = "attention";
   template <class V>
-  static OpCost cost(V y, V q, V k, V v, V, V start, V, V, AttentionParams p) { return attention_cost(y, q, k, v, start, p); }
+  static OpCost cost(const V& y, const V& q, const V& k, const V& v, const V&, const V& start, const V&, const V&, AttentionParams p) { return attention_cost(y, q, k, v, start, p); }
 };
 void kernel(Attention, Queue<Cpu>&, View<Cpu> y, View<Cpu> q, View<Cpu> k_cache, View<Cpu> v_cache, View<Cpu> positions, View<Cpu> query_start,
             View<Cpu> block_table, View<Cpu> sinks, AttentionParams);

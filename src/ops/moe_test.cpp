@@ -99,6 +99,16 @@ TEST_P(MoeTest, CombineIsTheWeightedSum) {
     }
 }
 
+TEST_P(MoeTest, ReadsColumnsOfWiderTensors) {
+  const auto wide = cpu.random({6, 90}, dtype, 3);
+  const auto part = wide.columns(17, 57), whole = cpu.tensor<Full>({6, 40}, dtype, to_host(cpu.queue, part.view()));
+  const auto a = route_softmax(part, 3, true), b = route_softmax(whole, 3, true);
+  EXPECT_EQ(ints_of(a.ids), ints_of(b.ids));
+  EXPECT_EQ(to_host(cpu.queue, a.weights.view()), to_host(cpu.queue, b.weights.view()));
+  const auto w = cpu.random({2, 3}, DType::F32, 4);
+  EXPECT_EQ(to_host(cpu.queue, combine_experts(part, w).view()), to_host(cpu.queue, combine_experts(whole, w).view()));
+}
+
 INSTANTIATE_TEST_SUITE_P(All, MoeTest,
                          testing::Combine(testing::ValuesIn(test::isa_levels()), testing::Values(DType::F32, DType::F16, DType::BF16)));
 

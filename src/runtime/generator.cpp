@@ -103,7 +103,8 @@ Generator::Generator(Model& model, Tokenizer tokenizer, GeneratorOptions options
     : model_(model),
       tokenizer_(std::move(tokenizer)),
       options_(options),
-      pools_(model, options.cache_tokens > 0 ? options.cache_tokens : model.info().context * options.max_sequences, options.max_sequences) {}
+      pools_(model, options.cache_tokens > 0 ? options.cache_tokens : model.info().context * options.max_sequences, options.max_sequences,
+             options.prefill_chunk) {}
 
 Generator::~Generator() = default;
 

@@ -12,10 +12,13 @@ int64_t blocks_for(int64_t tokens) { return (tokens + block_tokens - 1) / block_
 
 }  // namespace
 
-CachePools::CachePools(Model& model, int64_t tokens, int64_t max_sequences) : info_(&model.info()) {
+CachePools::CachePools(Model& model, int64_t tokens, int64_t max_sequences, int64_t step_tokens) : info_(&model.info()) {
   std::vector<int64_t> blocks;
   for (size_t g = 0; g < info_->group_windows.size(); g++) {
-    blocks.push_back(blocks_for(tokens) + max_sequences);  // a sequence's last block is rarely full
+    int64_t wanted = blocks_for(tokens) + max_sequences;  // a sequence's last block is rarely full
+    if (const int window = info_->group_windows[g]; window > 0 && step_tokens > 0)
+      wanted = std::min(wanted, max_sequences * (blocks_for(window + step_tokens) + 1));  // the window need not begin with a block
+    blocks.push_back(wanted);
     pools_.emplace_back(blocks.back());
   }
   model.allocate_cache(blocks);

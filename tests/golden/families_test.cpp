@@ -2,6 +2,8 @@
 // and controls with broken mathematics that must fail.
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -125,6 +127,48 @@ TEST_P(Families, RanksGiveTheSameLogits) {
   options.ranks = 2;
   const auto model = load(GetParam().folder, config(), options);
   EXPECT_LE(logits_error(*model, golden, "prompt2"), tolerance);
+}
+
+TEST(Ranks, AnErrorOnOneRankReachesTheCallerAndTheModelStaysUsable) {
+  const std::string folder = "qwen3", config_json = read_file(test::data("models/qwen3/config.json"));
+  ModelOptions options;
+  options.ranks = 2;
+  const auto model = load(folder, config_json, options);
+  const std::vector<int32_t> ids = {1, 2, 3, 4, 5};
+  const auto want = test::SingleSequence(*model, 64).append(ids);
+  for (const char* where : {"hidden0", "hidden1"}) {
+    model->observe(
+        [&](std::string_view name, const std::vector<int64_t>&, const std::vector<float>&) { check(name != where, "observer"); });
+    try {
+      test::SingleSequence(*model, 64).append(ids);
+      FAIL() << "nothing was thrown";
+    } catch (const Error& e) {
+      EXPECT_EQ(std::string(e.what()).substr(0, 8), "observer") << e.what();
+    }
+  }
+  model->observe({});
+  EXPECT_EQ(test::SingleSequence(*model, 64).append(ids), want);
+  options.ranks = 0;
+  EXPECT_THROW(load(folder, config_json, options), Error);
+}
+
+TEST(Checkpoint, TensorsAtOddAddressesGiveTheSameLogits) {
+  const std::string folder = test::data("models/qwen3"), odd = test::data("models/odd-addresses");
+  std::filesystem::create_directories(odd);
+  for (const char* name : {"config.json", "generation_config.json"})
+    std::filesystem::copy_file(folder + "/" + name, odd + "/" + name, std::filesystem::copy_options::overwrite_existing);
+  std::string file = read_file(folder + "/model.safetensors");
+  uint64_t header;
+  std::memcpy(&header, file.data(), 8);
+  file.insert(8 + header, 1, ' ');  // the format allows blanks behind the header, so the data may start anywhere
+  header++;
+  std::memcpy(file.data(), &header, 8);
+  std::ofstream(odd + "/model.safetensors", std::ios::binary) << file;
+  const auto logits = [](const std::string& path) {
+    const auto model = load_model(open_checkpoint(path), {});
+    return test::SingleSequence(*model, 64).append({1, 2, 3, 4, 5});
+  };
+  EXPECT_EQ(logits(odd), logits(folder));
 }
 
 TEST_P(Families, FusedAndDecomposedFormsAgree) {

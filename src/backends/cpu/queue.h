@@ -26,6 +26,7 @@ struct Queue<Cpu> {
   explicit Queue(int threads = available_threads(), Isa level = best_isa()) : pool(threads), isa(level) {}
 
   /// Calls f(begin, end) on disjoint ranges that cover 0..n, at most `grain` long, taken by threads as they become free.
+  /// When calls throw, the first exception is rethrown once all threads are done, and the queue stays usable.
   template <class F>
   void parallel_for(int64_t n, int64_t grain, const F& f) {
     if (n <= 0) return;

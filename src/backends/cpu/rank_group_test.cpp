@@ -47,13 +47,41 @@ TEST(Isa, NamesAreReadBackAndOthersRefused) {
   }
 }
 
-TEST(Queue, OnOneThreadAnErrorOfTheBodyReachesTheCaller) {
-  // With more threads the body must not throw: there is nobody to catch it (thread_pool.h).
-  Queue<Cpu> queue(1, Isa::Portable);
-  EXPECT_THROW(queue.parallel_for(100, 1, [](int64_t, int64_t) { fail("body"); }), Error);
-  int64_t covered = 0;
-  queue.parallel_for(100, 7, [&](int64_t begin, int64_t end) { covered += end - begin; });
-  EXPECT_EQ(covered, 100) << "the queue stays usable";
+TEST(RankGroup, ARankThatFailsReleasesTheOthers) {
+  for (int round = 0; round < 50; round++) {
+    RankGroup group(3);
+    std::atomic<int> failed{0}, wrong{0};
+    std::vector<std::thread> threads;
+    for (int r = 0; r < 3; r++)
+      threads.emplace_back([&, r] {
+        try {
+          for (int step = 0; step < 10; step++) {
+            if (r == 1 && step == round % 10 && round % 2 == 0) fail("between two exchanges");
+            const int mine = step;
+            group.exchange(r, &mine, [&](const std::vector<const void*>& slots) {
+              if (r == 1 && step == round % 10) fail("inside an exchange");
+              for (const void* p : slots) wrong += *static_cast<const int*>(p) != step;  // also of the rank that just failed
+            });
+          }
+        } catch (const Error& e) {
+          group.leave(std::current_exception());
+          failed += std::string(e.what()).find(round % 2 == 0 ? "between two exchanges" : "inside an exchange") != std::string::npos;
+        }
+      });
+    for (auto& t : threads) t.join();
+    EXPECT_EQ(failed, 3) << "all ranks get the error of the one";
+    EXPECT_EQ(wrong, 0);
+  }
+}
+
+TEST(Queue, AnErrorOfTheBodyReachesTheCaller) {
+  for (int threads : {1, 3}) {
+    Queue<Cpu> queue(threads, Isa::Portable);
+    EXPECT_THROW(queue.parallel_for(100, 1, [&](int64_t begin, int64_t) { check(begin != threads / 2 * 50, "body"); }), Error);
+    std::atomic<int64_t> covered{0};
+    queue.parallel_for(100, 7, [&](int64_t begin, int64_t end) { covered += end - begin; });
+    EXPECT_EQ(covered, 100) << "the queue stays usable";
+  }
 }
 
 TEST(Queue, ScratchGrowsAndIsAligned) {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <fstream>
 #include <string>
+#include <utility>
 
 #include "backends/cpu/denormals.h"
 #include "core/check.h"
@@ -29,10 +30,17 @@ void pause() {
 ThreadPool::ThreadPool(int threads) {
   check(threads >= 1 && threads <= 1024, "thread pool: 1 to 1024 threads", threads);
   workers_.reserve(static_cast<size_t>(threads - 1));
-  for (int t = 1; t < threads; t++) workers_.emplace_back([this, t] { work(t); });
+  try {
+    for (int t = 1; t < threads; t++) workers_.emplace_back([this, t] { work(t); });
+  } catch (const std::exception& e) {  // most likely the limit of the user or the container
+    stop();
+    fail("thread pool: the system starts no more threads", e.what(), "started", workers_.size(), "wanted", threads - 1);
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() noexcept {
   stop_ = true;
   epoch_.fetch_add(1);
   epoch_.notify_all();
@@ -47,10 +55,22 @@ void ThreadPool::start(Job job, const void* context) {
   running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
   epoch_.fetch_add(1);  // sequentially consistent against parked_: either the worker sees the new epoch or we see it parked
   if (parked_.load() > 0) epoch_.notify_all();
-  job(context, 0);
+  call(0);
   for (int spins = 0; running_.load(std::memory_order_acquire) > 0; spins++) {
     pause();
     if (spins > spins_before_parking) std::this_thread::yield();  // more threads than processors: let them run
+  }
+  if (failed_.load(std::memory_order_relaxed)) {
+    failed_.store(false, std::memory_order_relaxed);
+    std::rethrow_exception(std::exchange(error_, nullptr));
+  }
+}
+
+void ThreadPool::call(int thread) noexcept {
+  try {
+    job_(context_, thread);
+  } catch (...) {
+    if (!failed_.exchange(true, std::memory_order_relaxed)) error_ = std::current_exception();
   }
 }
 
@@ -67,7 +87,7 @@ void ThreadPool::work(int thread) {
     }
     seen++;
     if (stop_) return;
-    job_(context_, thread);
+    call(thread);
     running_.fetch_sub(1, std::memory_order_release);
   }
 }
@@ -79,7 +99,8 @@ int available_threads() {
   std::ifstream quota("/sys/fs/cgroup/cpu.max");
   std::string limit;
   double period = 0;
-  if (quota >> limit >> period && limit != "max" && period > 0) count = std::min(count, std::max(1, static_cast<int>(std::ceil(std::stod(limit) / period))));
+  if (quota >> limit >> period && limit != "max" && period > 0)
+    count = std::min(count, std::max(1, static_cast<int>(std::ceil(std::stod(limit) / period))));
   return count;
 }
 

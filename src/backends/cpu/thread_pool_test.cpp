@@ -1,3 +1,4 @@
+// ThreadPool: every thread runs once per job, whatever sleeps, waits or throws, also with more threads than processors.
 #include "backends/cpu/thread_pool.h"
 
 #include <gtest/gtest.h>
@@ -5,6 +6,7 @@
 #include <chrono>
 
 #include "backends/cpu/queue.h"
+#include "core/check.h"
 
 namespace infernum {
 namespace {
@@ -18,6 +20,57 @@ TEST(ThreadPool, RunsEveryThreadOnceThroughSpinAndPark) {
       pool.run([&](int t) { count[static_cast<size_t>(t)]++; });
       for (auto& c : count) ASSERT_EQ(c.load(), round + 1);
     }
+  }
+}
+
+// Pauses around the time a worker spins before it parks hit the moments between its last look, its parking and its waiting. The counts
+// are plain integers: a job that starts early, late or twice is a race that ThreadSanitizer reports as well.
+TEST(ThreadPool, LosesNoJobWhenWorkersAreAboutToPark) {
+  const int threads = 2 * available_threads() + 3;
+  ThreadPool pool(threads);
+  std::vector<int> count(static_cast<size_t>(threads));
+  int64_t rounds = 0;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(400);
+  for (uint32_t random = 1; std::chrono::steady_clock::now() < end; rounds++) {
+    random = random * 1664525 + 1013904223;
+    const auto pause = std::chrono::steady_clock::now() + std::chrono::nanoseconds(random >> 16) * 3;  // 0 to 200 us
+    while (std::chrono::steady_clock::now() < pause) continue;
+    pool.run([&](int t) { count[static_cast<size_t>(t)]++; });
+    for (int c : count) ASSERT_EQ(c, rounds + 1);
+  }
+}
+
+TEST(ThreadPool, EndsWhileItsWorkersSpinOrPark) {
+  for (int round = 0; round < 60; round++) {
+    ThreadPool pool(4);
+    std::atomic<int> calls{0};
+    if (round % 3 > 0) pool.run([&](int) { calls++; });
+    if (round % 3 > 1) std::this_thread::sleep_for(std::chrono::microseconds(40 * round));
+    EXPECT_EQ(calls, round % 3 > 0 ? 4 : 0);
+  }
+}
+
+TEST(ThreadPool, RethrowsWhatACallThrowsOnceAllAreDone) {
+  for (int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    for (int thrower = 0; thrower < threads; thrower++) {
+      std::vector<int> done(static_cast<size_t>(threads));
+      try {
+        pool.run([&](int t) {
+          if (t == thrower) fail("no memory on thread", t);
+          std::this_thread::sleep_for(std::chrono::microseconds(300));  // the others still run when one has thrown
+          done[static_cast<size_t>(t)] = 1;
+        });
+        ADD_FAILURE() << "nothing was thrown";
+      } catch (const Error& e) {
+        EXPECT_NE(std::string(e.what()).find("no memory on thread: " + std::to_string(thrower)), std::string::npos) << e.what();
+      }
+      for (int t = 0; t < threads; t++) EXPECT_EQ(done[static_cast<size_t>(t)], t == thrower ? 0 : 1);
+    }
+    EXPECT_THROW(pool.run([](int) { fail("all at once"); }), Error);
+    std::atomic<int> calls{0};
+    pool.run([&](int) { calls++; });
+    EXPECT_EQ(calls, threads) << "the team stays usable and no old error comes back";
   }
 }
 

@@ -13,15 +13,25 @@ namespace {
 
 constexpr float masked = -1e30f;  // finite, so that a chunk without visible keys stays free of NaN and is wiped by the next rescaling
 
-/// s (N rows, stride tile_keys) = q (N, D) * kt (D, 16).
-template <int N, class T>
+/// s (N rows, stride tile_keys) = q (N, D) * kt (D, 16). C independent sums per row hide the latency of the additions when rows are few.
+template <int N, int C, class T>
 inline void score_rows(float* s, const float* q, const T* kt, int64_t head_dim) {
-  Vec acc[N] = {};
-  for (int64_t d = 0; d < head_dim; d++) {
+  Vec acc[N][C] = {};
+  int64_t d = 0;
+  for (; d + C <= head_dim; d += C)
+    for (int c = 0; c < C; c++) {
+      const Vec k = load(kt + (d + c) * lanes);
+      for (int n = 0; n < N; n++) acc[n][c] += q[n * head_dim + d + c] * k;
+    }
+  for (; d < head_dim; d++) {
     const Vec k = load(kt + d * lanes);
-    for (int n = 0; n < N; n++) acc[n] += q[n * head_dim + d] * k;
+    for (int n = 0; n < N; n++) acc[n][0] += q[n * head_dim + d] * k;
   }
-  for (int n = 0; n < N; n++) store(s + n * tile_keys, acc[n]);
+  for (int n = 0; n < N; n++) {
+    Vec total = acc[n][0];
+    for (int c = 1; c < C; c++) total += acc[n][c];
+    store(s + n * tile_keys, total);
+  }
 }
 
 /// out (N rows, W * 16 columns) += p (N, keys) * v (keys, D) over one block.
@@ -98,9 +108,10 @@ void attend(const AttentionTile& t) {
     for (int64_t b = 0; b < blocks; b++) {
       const T* kt = static_cast<const T*>(t.k) + t.block_table[first / lanes + b] * t.block_stride;
       int64_t r = 0;
-      for (; r + 8 <= t.rows; r += 8) score_rows<8>(s + r * tile_keys + b * lanes, t.q + r * D, kt, D);
-      for (; r + 2 <= t.rows; r += 2) score_rows<2>(s + r * tile_keys + b * lanes, t.q + r * D, kt, D);
-      for (; r < t.rows; r++) score_rows<1>(s + r * tile_keys + b * lanes, t.q + r * D, kt, D);
+      for (; r + 8 <= t.rows; r += 8) score_rows<8, 1>(s + r * tile_keys + b * lanes, t.q + r * D, kt, D);
+      for (; r + 4 <= t.rows; r += 4) score_rows<4, 2>(s + r * tile_keys + b * lanes, t.q + r * D, kt, D);
+      for (; r + 2 <= t.rows; r += 2) score_rows<2, 4>(s + r * tile_keys + b * lanes, t.q + r * D, kt, D);
+      for (; r < t.rows; r++) score_rows<1, 4>(s + r * tile_keys + b * lanes, t.q + r * D, kt, D);
     }
     for (int64_t r = 0; r < t.rows; r++) {
       const float factor = softmax_row(t, r, s + r * tile_keys, first, keys, highest[r], total[r]);
@@ -112,6 +123,7 @@ void attend(const AttentionTile& t) {
       const int64_t here = std::min(lanes, keys - b * lanes);  // slots behind the last key may hold another request's NaN
       int64_t r = 0;
       for (; r + 4 <= t.rows; r += 4) add_value_rows<4>(t.out + r * D, s + r * tile_keys + b * lanes, v, here, D);
+      for (; r + 2 <= t.rows; r += 2) add_value_rows<2>(t.out + r * D, s + r * tile_keys + b * lanes, v, here, D);
       for (; r < t.rows; r++) add_value_rows<1>(t.out + r * D, s + r * tile_keys + b * lanes, v, here, D);
     }
   }

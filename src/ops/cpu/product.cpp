@@ -61,13 +61,21 @@ class Products {
     std::vector<int64_t> first_strip{0};
     for (size_t p = 0; p < products_.size(); p++) first_strip.push_back(first_strip.back() + (n_ + strip_rows_ - 1) / strip_rows_);
     std::atomic<int64_t> next{0};
-    queue_.pool.run([&](int thread) {
+    const auto work = [&](int thread) {
       for (int64_t strip; (strip = next.fetch_add(1, std::memory_order_relaxed)) < first_strip.back();) {
         const auto p = std::upper_bound(first_strip.begin(), first_strip.end(), strip) - first_strip.begin() - 1;
         const int64_t row = (strip - first_strip[static_cast<size_t>(p)]) * strip_rows_;
         multiply(products_[static_cast<size_t>(p)], row, std::min(strip_rows_, n_ - row), workspaces_[static_cast<size_t>(thread)]);
       }
-    });
+    };
+    // Waking the others costs about as much as this many multiplications.
+    constexpr int64_t worth_sharing = int64_t{1} << 16;
+    if (static_cast<int64_t>(products_.size()) * most_tokens_ * n_ * k_ < worth_sharing) {
+      const FlushDenormals flush;
+      work(0);
+    } else {
+      queue_.pool.run(work);
+    }
   }
 
  private:

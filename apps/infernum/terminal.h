@@ -1,0 +1,28 @@
+// What the user types in a chat: lines from a terminal with editing and a history file, or from a pipe.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace infernum::app {
+
+class Lines {
+ public:
+  explicit Lines(bool keep_history);
+  ~Lines();
+
+  /// The next message: a line, or what stands between two """. Nothing at the end of the input or after a second Ctrl-C.
+  std::optional<std::string> message();
+
+  bool terminal() const;
+  bool interrupted() const;  ///< message() ended because of Ctrl-C
+
+ private:
+  struct Editor;
+  std::optional<std::string> line(bool first);
+
+  std::unique_ptr<Editor> editor_;  // none: a pipe
+  int interrupts_ = 0;
+};
+
+}  // namespace infernum::app
