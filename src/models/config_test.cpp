@@ -161,7 +161,7 @@ TEST(Config, UnknownMathematicsIsRefused) {
     expect_in(message("rope_parameters", {{"rope_type", type}}), {"needs a factor", type});
   expect_in(message("rope_parameters", {{"rope_type", "default"}, {"twist", 3}}), {"unknown key among the rope parameters: twist"});
   expect_in(message("rope_parameters", {{"rope_type", "linear"}, {"factor", 0}}), {"theta and factor are positive"});
-  expect_in(message("rope_theta", -1), {"theta and factor are positive: -1"});
+  expect_in(message("rope_theta", -1), {"rope_theta is positive: -1"});
   expect_in(message("rope_theta", "big"), {"rope_theta = \"big\" wanted a number"});
   expect_in(message("rope_parameters", {{"rope_type", "longrope"}, {"short_factor", {1}}, {"long_factor", {1}}}),
             {"one factor per rotated pair", "short_factor 1 2"});

@@ -144,7 +144,7 @@ namespace {
 double log_sum(std::span<const float> logits) {
   const float highest = *std::max_element(logits.begin(), logits.end());
   double sum = 0;
-  for (float l : logits) check(l < INFINITY, "logprobs: logits are finite, or minus infinity for what cannot be", l);
+  for (float l : logits) check(l < INFINITY, "logprobs: the model returned NaN or infinity", l);
   check(highest > -INFINITY, "logprobs: no token has a finite logit");
   for (float l : logits) sum += std::exp(static_cast<double>(l) - static_cast<double>(highest));
   return static_cast<double>(highest) + std::log(sum);

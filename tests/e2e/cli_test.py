@@ -177,19 +177,26 @@ class Terminal:
     def type(self, text):
         os.write(self.master, text.encode())
 
+    def assert_more(self, seconds, text="more"):
+        """Reads what comes next, within this time."""
+        if seconds <= 0 or not select.select([self.master], [], [], seconds)[0]:
+            raise AssertionError("no %r in time in %r" % (text, self.text))
+        try:
+            self.text += os.read(self.master, 65536).decode(errors="replace")
+        except OSError:
+            raise AssertionError("the program ended before %r: %r" % (text, self.text)) from None
+
     def expect(self, text, seconds=20):
         """Waits for the text and returns what came up to it."""
         end = time.monotonic() + seconds
         while text not in self.text:
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([self.master], [], [], left)[0]:
-                raise AssertionError("no %r within %d s in %r" % (text, seconds, self.text))
-            try:
-                self.text += os.read(self.master, 65536).decode(errors="replace")
-            except OSError:
-                raise AssertionError("the program ended before %r: %r" % (text, self.text)) from None
+            self.assert_more(end - time.monotonic(), text)
         before, self.text = self.text.split(text, 1)
         return before
+
+    def expect_letter(self):
+        while not re.search("[a-z]", self.text):
+            self.assert_more(20)
 
     def code(self):
         """Reads to the end and returns the exit code."""
@@ -251,7 +258,7 @@ class Chat(Folder):
         chat.expect(">>> ")
         chat.type("Tell me a long story of a fox.\n")
         chat.expect("fox.")
-        time.sleep(0.3)
+        chat.expect_letter()  # the answer has begun
         chat.type("\x03")
         chat.expect(">>> ")
         chat.type("half a line\x03")
