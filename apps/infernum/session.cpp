@@ -21,6 +21,7 @@ namespace fs = std::filesystem;
 namespace {
 
 // Signal handlers reach nothing but statics.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): a signal handler reaches nothing else.
 volatile std::sig_atomic_t interrupts = 0, guards = 0;
 
 void on_interrupt(int) {

@@ -31,7 +31,7 @@ std::string split_prefix(const std::string& path, const GgufMetadata& metadata, 
   const int64_t number = metadata.require_int("split.no", 0, most_files - 1);
   const std::string expected = split_suffix(number + 1, count);
   check(path.ends_with(expected), "gguf: a split file is called <prefix> and then", expected, "not", path);
-  const std::string prefix = path.substr(0, path.size() - expected.size());
+  std::string prefix = path.substr(0, path.size() - expected.size());
   check(number == 0, "gguf: open the first of the split files", prefix + split_suffix(1, count), "not", path);
   return prefix;
 }
