@@ -91,7 +91,8 @@ Subject load_subject(const BenchFlags& flags) {
 }
 
 /// Time per op over `steps` steps, beside what the trace says the op moves and computes.
-void print_profile(const char* title, Model& model, const TraceStep& traced, const std::vector<int32_t>& tokens, int64_t steps, double bandwidth) {
+void print_profile(const char* title, Model& model, const TraceStep& traced, const std::vector<int32_t>& tokens, int64_t steps,
+                   double bandwidth) {
   struct Use {
     double seconds = 0, bytes = 0, flops = 0;
     int64_t calls = 0;
@@ -128,13 +129,14 @@ void print_profile(const char* title, Model& model, const TraceStep& traced, con
   const double runs = static_cast<double>(std::max<int64_t>(1, steps));
   for (const TraceNode& n : traced.graph.nodes)
     if (const auto use = ops.find(n.op); use != ops.end()) use->second.bytes += n.cost.bytes, use->second.flops += n.cost.flops;
-  std::printf("%s: %.3f ms\n%-16s %8s %10s %7s %10s %10s %10s\n", title, wall / runs * 1e3, "op", "calls", "ms", "time", "GB/s", "bandwidth", "GFLOP/s");
+  std::printf("%s: %.3f ms\n%-16s %8s %10s %7s %10s %10s %10s\n", title, wall / runs * 1e3, "op", "calls", "ms", "time", "GB/s",
+              "bandwidth", "GFLOP/s");
   double sum = 0;
   for (const auto& [op, use] : ops) {
     const double seconds = use.seconds / runs;
     sum += seconds;
-    std::printf("%-16s %8.0f %10.3f %6.1f%% %10.1f %9.0f%% %10.1f\n", op.c_str(), static_cast<double>(use.calls) / runs, seconds * 1e3, 100 * seconds * runs / wall, use.bytes / seconds / 1e9,
-                100 * use.bytes / seconds / bandwidth, use.flops / seconds / 1e9);
+    std::printf("%-16s %8.0f %10.3f %6.1f%% %10.1f %9.0f%% %10.1f\n", op.c_str(), static_cast<double>(use.calls) / runs, seconds * 1e3,
+                100 * seconds * runs / wall, use.bytes / seconds / 1e9, 100 * use.bytes / seconds / bandwidth, use.flops / seconds / 1e9);
   }
   std::printf("%-16s %8s %10.3f %6.1f%%\n\n", "between ops", "", (wall / runs - sum) * 1e3, 100 * (wall / runs - sum) * runs / wall);
 }
@@ -150,7 +152,10 @@ int bench(const BenchFlags& flags) {
   for (int64_t n : flags.prompt_tokens)
     if (n > 0) rows.push_back({"pp" + std::to_string(n), {}, 0});
   for (int64_t n : flags.generated_tokens)
-    if (n > 0) rows.push_back({"tg" + std::to_string(n) + (flags.depth ? " @ " + std::to_string(flags.depth) : ""), {}, static_cast<double>(subject.trace.decode.bytes())});
+    if (n > 0)
+      rows.push_back({"tg" + std::to_string(n) + (flags.depth ? " @ " + std::to_string(flags.depth) : ""),
+                      {},
+                      static_cast<double>(subject.trace.decode.bytes())});
   const auto prompt = [&](int64_t n) { return random_tokens(n, model.info().vocab_size); };
   measure(model, prompt(32), 4);  // warm-up: page in, fill the pools
   for (int repetition = 0; repetition < flags.repetitions; repetition++) {
@@ -165,16 +170,24 @@ int bench(const BenchFlags& flags) {
     print_profile("decode at context 512, per token", model, subject.trace.decode, prompt(512), 16, bandwidth);
   }
   if (flags.json) {
-    nlohmann::ordered_json out{{"model", subject.name}, {"format", subject.format}, {"threads", queue.pool.size()}, {"isa", describe(queue.isa)},
-                               {"dtype", flags.dtype}, {"read_bandwidth_bytes_per_second", bandwidth}, {"results", nlohmann::ordered_json::array()}};
+    nlohmann::ordered_json out{{"model", subject.name},
+                               {"format", subject.format},
+                               {"threads", queue.pool.size()},
+                               {"isa", describe(queue.isa)},
+                               {"dtype", flags.dtype},
+                               {"read_bandwidth_bytes_per_second", bandwidth},
+                               {"results", nlohmann::ordered_json::array()}};
     for (const Row& r : rows)
-      out["results"].push_back({{"test", r.test}, {"tokens_per_second", r.rates}, {"mean", r.mean()}, {"standard_deviation", r.deviation()},
+      out["results"].push_back({{"test", r.test},
+                                {"tokens_per_second", r.rates},
+                                {"mean", r.mean()},
+                                {"standard_deviation", r.deviation()},
                                 {"bytes_per_token", r.bytes_per_token}});
     std::printf("%s\n", out.dump(1).c_str());
     return 0;
   }
-  std::printf("%s, %s, %d threads, %s, activations %s; read bandwidth %.1f GB/s\n", subject.name.c_str(), subject.format.c_str(), queue.pool.size(),
-              describe(queue.isa).c_str(), flags.dtype.c_str(), bandwidth / 1e9);
+  std::printf("%s, %s, %d threads, %s, activations %s; read bandwidth %.1f GB/s\n", subject.name.c_str(), subject.format.c_str(),
+              queue.pool.size(), describe(queue.isa).c_str(), flags.dtype.c_str(), bandwidth / 1e9);
   std::printf("%-14s %12s %10s %22s\n", "test", "tokens/s", "+-", "share of bandwidth");
   for (const Row& r : rows) {
     std::printf("%-14s %12.2f %10.2f", r.test.c_str(), r.mean(), r.deviation());

@@ -38,18 +38,28 @@ std::string collectives(const TraceGraph& graph) {
 
 void print_step(const char* name, const TraceStep& s) {
   const auto tokens = static_cast<double>(s.tokens);
-  std::printf("%-12s %lld token%s at context %lld: %.3f GFLOP and %s per token, activations %s at most\n", name, static_cast<long long>(s.tokens), s.tokens == 1 ? "" : "s",
-              static_cast<long long>(s.context), s.flops() / tokens / 1e9, human_bytes(s.bytes() / tokens).c_str(),
-              human_bytes(static_cast<double>(s.graph.peak_activation_bytes)).c_str());
+  std::printf("%-12s %lld token%s at context %lld: %.3f GFLOP and %s per token, activations %s at most\n", name,
+              static_cast<long long>(s.tokens), s.tokens == 1 ? "" : "s", static_cast<long long>(s.context), s.flops() / tokens / 1e9,
+              human_bytes(s.bytes() / tokens).c_str(), human_bytes(static_cast<double>(s.graph.peak_activation_bytes)).c_str());
 }
 
 nlohmann::ordered_json to_json(const TraceReport& r) {
-  nlohmann::ordered_json json{{"family", r.info.family}, {"ranks", r.ranks}, {"layers", r.info.num_hidden_layers}, {"vocab_size", r.info.vocab_size},
-                              {"context", r.info.context}, {"weight_bytes_per_rank", r.weight_bytes()}, {"weights", nlohmann::ordered_json::array()}};
-  for (const TraceValue* w : weights(r.prefill.graph)) json["weights"].push_back({{"name", w->name}, {"dtype", info(w->dtype).name}, {"shape", describe(w->shape)}, {"bytes", w->bytes()}});
+  nlohmann::ordered_json json{{"family", r.info.family},
+                              {"ranks", r.ranks},
+                              {"layers", r.info.num_hidden_layers},
+                              {"vocab_size", r.info.vocab_size},
+                              {"context", r.info.context},
+                              {"weight_bytes_per_rank", r.weight_bytes()},
+                              {"weights", nlohmann::ordered_json::array()}};
+  for (const TraceValue* w : weights(r.prefill.graph))
+    json["weights"].push_back({{"name", w->name}, {"dtype", info(w->dtype).name}, {"shape", describe(w->shape)}, {"bytes", w->bytes()}});
   for (const auto& [name, step] : {std::pair{"prefill", &r.prefill}, {"decode", &r.decode}})
-    json[name] = {{"tokens", step->tokens}, {"context", step->context}, {"flops", step->flops()}, {"bytes", step->bytes()},
-                  {"peak_activation_bytes", step->graph.peak_activation_bytes}, {"collectives", collectives(step->graph)}};
+    json[name] = {{"tokens", step->tokens},
+                  {"context", step->context},
+                  {"flops", step->flops()},
+                  {"bytes", step->bytes()},
+                  {"peak_activation_bytes", step->graph.peak_activation_bytes},
+                  {"collectives", collectives(step->graph)}};
   return json;
 }
 
@@ -74,20 +84,26 @@ int inspect(const InspectFlags& flags) {
     count++;
     bytes += w->bytes();
     parameters += w->shape.elements();
-    if (flags.tensors) std::printf("%-60s %-8s %-20s %12lld bytes\n", w->name.c_str(), describe(w->dtype).c_str(), describe(w->shape).c_str(), static_cast<long long>(w->bytes()));
+    if (flags.tensors)
+      std::printf("%-60s %-8s %-20s %12lld bytes\n", w->name.c_str(), describe(w->dtype).c_str(), describe(w->shape).c_str(),
+                  static_cast<long long>(w->bytes()));
   }
   int64_t per_token = 0;
   for (size_t g = 0; g < r.info.group_windows.size(); g++) per_token += r.info.block_bytes(static_cast<int>(g)) / block_tokens;
-  std::printf("%-12s %s, %lld layers, hidden %lld, vocabulary %lld, context %lld\n", "family", r.info.family.c_str(), static_cast<long long>(r.info.num_hidden_layers),
-              static_cast<long long>(r.info.hidden_size), static_cast<long long>(r.info.vocab_size), static_cast<long long>(r.info.context));
-  std::printf("%-12s %.3f billion%s, %s:", "parameters", static_cast<double>(parameters) / 1e9, r.ranks > 1 ? (" on each of " + std::to_string(r.ranks) + " ranks").c_str() : "",
+  std::printf("%-12s %s, %lld layers, hidden %lld, vocabulary %lld, context %lld\n", "family", r.info.family.c_str(),
+              static_cast<long long>(r.info.num_hidden_layers), static_cast<long long>(r.info.hidden_size),
+              static_cast<long long>(r.info.vocab_size), static_cast<long long>(r.info.context));
+  std::printf("%-12s %.3f billion%s, %s:", "parameters", static_cast<double>(parameters) / 1e9,
+              r.ranks > 1 ? (" on each of " + std::to_string(r.ranks) + " ranks").c_str() : "",
               human_bytes(static_cast<double>(r.weight_bytes())).c_str());
-  for (const auto& [dtype, use] : formats) std::printf(" %d x %s (%s)", use.first, describe(dtype).c_str(), human_bytes(static_cast<double>(use.second)).c_str());
+  for (const auto& [dtype, use] : formats)
+    std::printf(" %d x %s (%s)", use.first, describe(dtype).c_str(), human_bytes(static_cast<double>(use.second)).c_str());
   std::printf("\n%-12s %s per token, all ranks;", "cache", human_bytes(static_cast<double>(per_token)).c_str());
   for (size_t g = 0; g < r.info.group_windows.size(); g++) {
     const int window = r.info.group_windows[g];
     const auto layers = std::count(r.info.layer_group.begin(), r.info.layer_group.end(), static_cast<int>(g));
-    std::printf(" %lld layers see %s", static_cast<long long>(layers), window ? (std::to_string(window) + " tokens").c_str() : "all tokens");
+    std::printf(" %lld layers see %s", static_cast<long long>(layers),
+                window ? (std::to_string(window) + " tokens").c_str() : "all tokens");
   }
   std::printf("\n");
   print_step("prefill", r.prefill);

@@ -122,12 +122,18 @@ void explain(const Session& session, const std::vector<int32_t>& ids, bool one_t
   const auto want = record_ops(*reference, ids), got = record_ops(*suspect, ids);
   for (size_t i = 0; i < std::min(want.size(), got.size()); i++)
     if (const double error = error_of(got[i].values, want[i].values); error > 1e-3) {
-      std::printf("first op: %s (number %zu of the step, layer %d): its fast kernel is %.1e away from the portable one\n", got[i].op.c_str(), i, got[i].layer, error);
+      std::printf("first op: %s (number %zu of the step, layer %d): its fast kernel is %.1e away from the portable one\n",
+                  got[i].op.c_str(), i, got[i].layer, error);
       return;
     }
-  std::printf("no op: all %zu agree with the portable kernels, so the weights, the config or the family's formulas differ from the reference;\n", got.size());
-  std::printf("%s\n", one_token_agrees ? "one token alone agrees, so look at what depends on other tokens: rope, attention (mask, window, scale, cache)"
-                                       : "one token alone differs too, so look at what does not depend on others: norms (eps), projections, biases, MLP or router");
+  std::printf(
+      "no op: all %zu agree with the portable kernels, so the weights, the config or the family's formulas differ from the reference;\n",
+      got.size());
+  std::printf(
+      "%s\n",
+      one_token_agrees
+          ? "one token alone agrees, so look at what depends on other tokens: rope, attention (mask, window, scale, cache)"
+          : "one token alone differs too, so look at what does not depend on others: norms (eps), projections, biases, MLP or router");
 }
 
 }  // namespace
@@ -143,7 +149,8 @@ int verify(const VerifyFlags& flags) {
     const auto ids = golden.ids(prompt + ".ids");
     const Outcome got = forward(*session.model, ids);
     const Values want = golden.floats(prompt + ".logits");
-    check(want.size() <= got.logits.size(), "verify: the golden logits are of another vocabulary or more positions", want.size(), got.logits.size());
+    check(want.size() <= got.logits.size(), "verify: the golden logits are of another vocabulary or more positions", want.size(),
+          got.logits.size());
     const double error = error_of({got.logits.end() - static_cast<std::ptrdiff_t>(want.size()), got.logits.end()}, want);
     std::printf("%-10s %-10s relative error %.2e%s\n", prompt.c_str(), "logits", error, error > flags.tolerance ? "  <-- diverges" : "");
     const int layer = compare_layers(got, golden, prompt, flags.tolerance);
@@ -153,8 +160,11 @@ int verify(const VerifyFlags& flags) {
     good = good && equal;
     compared++;
     if (layer == 0) std::printf("first divergence: the embedding\n");
-    if (layer > 0) std::printf("first divergence: layer %d%s\n", layer - 1, layer == session.model->info().num_hidden_layers ? " or the final norm" : "");
-    if (layer < 0 && error > flags.tolerance && golden.has(prompt + ".hidden0")) std::printf("first divergence: the final norm or the head\n");
+    if (layer > 0)
+      std::printf("first divergence: layer %d%s\n", layer - 1,
+                  layer == session.model->info().num_hidden_layers ? " or the final norm" : "");
+    if (layer < 0 && error > flags.tolerance && golden.has(prompt + ".hidden0"))
+      std::printf("first divergence: the final norm or the head\n");
   }
   if (!good) explain(session, diverging, one_token_agrees);
   check(compared > 0, "verify: the golden file has no prompt0.ids", flags.golden);

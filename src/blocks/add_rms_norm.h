@@ -12,7 +12,8 @@ struct AddRmsNorm : Block<AddRmsNorm> {
   template <class B>
   static std::tuple<Tensor<B>, Tensor<B>> out(const Tensor<B>& h, const Tensor<B>& x, const Tensor<B>& w, float) {
     check(h.shape() == x.shape() && w.shape() == Shape{h.shape().last()}, "add_rms_norm: shapes differ", h.shape(), x.shape(), w.shape());
-    check(h.dtype() == x.dtype() && w.dtype() == DType::F32, "add_rms_norm: dtypes differ, or the weight is not F32", h.dtype(), x.dtype(), w.dtype());
+    check(h.dtype() == x.dtype() && w.dtype() == DType::F32, "add_rms_norm: dtypes differ, or the weight is not F32", h.dtype(), x.dtype(),
+          w.dtype());
     return {empty_like(h), empty_like(h)};
   }
   template <class B>

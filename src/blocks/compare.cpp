@@ -11,7 +11,8 @@ void check_equal(std::string_view block, DType dtype, const std::vector<float>& 
   // The decomposed form rounds its intermediates to the activation dtype, the fused one does not: two roundings apart.
   const float tolerance = (dtype == DType::F32 ? 1e-5f : dtype == DType::F16 ? 4e-3f : 2e-2f) * largest;
   for (size_t i = 0; i < fused.size(); i++) {
-    const bool same = std::abs(fused[i] - decomposed[i]) <= tolerance || (std::isnan(fused[i]) && std::isnan(decomposed[i])) || fused[i] == decomposed[i];
+    const bool same =
+        std::abs(fused[i] - decomposed[i]) <= tolerance || (std::isnan(fused[i]) && std::isnan(decomposed[i])) || fused[i] == decomposed[i];
     check(same, "fusion check: fused and decomposed differ", block, "element", i, fused[i], decomposed[i]);
   }
 }

@@ -20,7 +20,8 @@ void compare(std::string_view block, const Tensor<B, L>& fused, const Tensor<B, 
 
 template <class... Y>
 void compare(std::string_view block, const std::tuple<Y...>& fused, const std::tuple<Y...>& decomposed) {
-  [&]<size_t... I>(std::index_sequence<I...>) { (compare(block, std::get<I>(fused), std::get<I>(decomposed)), ...); }(std::index_sequence_for<Y...>{});
+  [&]<size_t... I>(std::index_sequence<I...>) { (compare(block, std::get<I>(fused), std::get<I>(decomposed)), ...); }
+  (std::index_sequence_for<Y...>{});
 }
 
 }  // namespace infernum

@@ -16,11 +16,11 @@ struct Device {
   int rank = 0;
   int ranks = 1;
   Fusion fusion = Fusion::On;
-  DType dtype = DType::F32;                                            ///< of activations
-  DType cache_dtype = DType::F32;                                      ///< of keys and values in the cache
-  std::function<void(std::string_view name, const View<B>&)> observer;     ///< sees what a model passes to observe()
-  std::function<void(std::string_view op, const View<B>&)> op_observer;   ///< sees the first output of every op
-  std::function<void(std::string_view op, double seconds)> op_timer;      ///< told how long the submission of every op took
+  DType dtype = DType::F32;                                              ///< of activations
+  DType cache_dtype = DType::F32;                                        ///< of keys and values in the cache
+  std::function<void(std::string_view name, const View<B>&)> observer;   ///< sees what a model passes to observe()
+  std::function<void(std::string_view op, const View<B>&)> op_observer;  ///< sees the first output of every op
+  std::function<void(std::string_view op, double seconds)> op_timer;     ///< told how long the submission of every op took
 };
 
 }  // namespace infernum

@@ -11,12 +11,18 @@ namespace infernum {
 
 /// Kernels see views and scalars; layouts end here.
 template <class B, Layout L>
-View<B> plain(const Tensor<B, L>& t) { return t.view(); }
+View<B> plain(const Tensor<B, L>& t) {
+  return t.view();
+}
 template <class T>
-const T& plain(const T& value) { return value; }
+const T& plain(const T& value) {
+  return value;
+}
 
 template <class Op, class B, class... A>
-concept HasKernel = requires(Queue<B>& q, const A&... a) { kernel(Op{}, q, plain(a)...); };
+concept HasKernel = requires(Queue<B>& q, const A&... a) {
+  kernel(Op{}, q, plain(a)...);
+};
 
 /// Tells a device's op_timer, if there is one, how long it lived.
 class OpTimer {

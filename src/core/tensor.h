@@ -57,10 +57,12 @@ class Tensor {
   friend Tensor<B2, To> relabel(Tensor<B2, From> x);
 
   template <Layout M>
-  explicit Tensor(Tensor<B, M>&& o) : device_(o.device_), shape_(o.shape_), dtype_(o.dtype_), stride_(o.stride_), data_(std::move(o.data_)) {}
+  explicit Tensor(Tensor<B, M>&& o)
+      : device_(o.device_), shape_(o.shape_), dtype_(o.dtype_), stride_(o.stride_), data_(std::move(o.data_)) {}
   static int64_t last(const Shape& s) { return s.rank() ? s.last() : 1; }
   Tensor part(Shape shape, int64_t first_element) const {
-    check(first_element % info(dtype_).block == 0 && last(shape) % info(dtype_).block == 0, "slice: cuts through a block", dtype_, shape, first_element);
+    check(first_element % info(dtype_).block == 0 && last(shape) % info(dtype_).block == 0, "slice: cuts through a block", dtype_, shape,
+          first_element);
     Tensor t = *this;
     t.shape_ = shape;
     t.data_ = std::shared_ptr<void>(data_, static_cast<char*>(data_.get()) + bytes_of(dtype_, first_element));

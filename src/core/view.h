@@ -32,9 +32,13 @@ struct View {
   int64_t elements() const { return rows() * cols(); }
   int64_t bytes() const { return bytes_of(dtype, elements()); }
   template <class T>
-  T* as() const { return static_cast<T*>(data); }
+  T* as() const {
+    return static_cast<T*>(data);
+  }
   template <class T>
-  T* row(int64_t r) const { return static_cast<T*>(data) + r * stride; }
+  T* row(int64_t r) const {
+    return static_cast<T*>(data) + r * stride;
+  }
   /// First byte of row r; also right for block types.
   char* row_bytes(int64_t r) const { return static_cast<char*>(data) + bytes_of(dtype, r * stride); }
 };

@@ -13,7 +13,9 @@ struct Dense {
   static Dense load(Device<B>& device, const StoredTensor& t) { return {place(device, t)}; }
 
   template <Layout Out, Layout In>
-  Tensor<B, Out> multiply(const Tensor<B, In>& x) const { return matmul<Out>(x, w); }
+  Tensor<B, Out> multiply(const Tensor<B, In>& x) const {
+    return matmul<Out>(x, w);
+  }
 };
 
 }  // namespace infernum

@@ -13,7 +13,9 @@ struct GgufBlocks {
   static GgufBlocks load(Device<B>& device, const StoredTensor& t) { return {place_blocks(device, t)}; }
 
   template <Layout Out, Layout In>
-  Tensor<B, Out> multiply(const Tensor<B, In>& x) const { return block_matmul<Out>(x, w); }
+  Tensor<B, Out> multiply(const Tensor<B, In>& x) const {
+    return block_matmul<Out>(x, w);
+  }
 };
 
 }  // namespace infernum

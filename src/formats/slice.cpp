@@ -6,7 +6,8 @@
 namespace infernum {
 
 StoredTensor slice_rows(const StoredTensor& t, int64_t begin, int64_t end) {
-  check(t.shape.rank() >= 1 && begin >= 0 && begin <= end && end <= t.shape[0], "slice of rows: outside of the tensor", t.name, t.shape, begin, end);
+  check(t.shape.rank() >= 1 && begin >= 0 && begin <= end && end <= t.shape[0], "slice of rows: outside of the tensor", t.name, t.shape,
+        begin, end);
   StoredTensor s = t;
   const int64_t row = t.shape[0] ? t.bytes / t.shape[0] : 0;
   s.shape = t.shape.with_first(end - begin);
@@ -17,7 +18,8 @@ StoredTensor slice_rows(const StoredTensor& t, int64_t begin, int64_t end) {
 
 StoredTensor slice_columns(const StoredTensor& t, int64_t begin, int64_t end) {
   const int block = info(t.dtype).block;
-  check(t.shape.rank() == 2 && begin >= 0 && begin <= end && end <= t.shape[1], "slice of columns: outside of the tensor", t.name, t.shape, begin, end);
+  check(t.shape.rank() == 2 && begin >= 0 && begin <= end && end <= t.shape[1], "slice of columns: outside of the tensor", t.name, t.shape,
+        begin, end);
   check(begin % block == 0 && end % block == 0, "slice of columns: cuts through a block", t.name, t.dtype, begin, end, "block", block);
   StoredTensor s = t;
   s.shape = {t.shape[0], end - begin};

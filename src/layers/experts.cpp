@@ -24,7 +24,8 @@ StoredTensor stack(const std::vector<StoredTensor>& parts) {
     s.file = nullptr;
     return s;
   }
-  for (const StoredTensor& p : parts) check(p.dtype == s.dtype, "experts: all experts of a layer must have one dtype", p.name, p.dtype, s.dtype);
+  for (const StoredTensor& p : parts)
+    check(p.dtype == s.dtype, "experts: all experts of a layer must have one dtype", p.name, p.dtype, s.dtype);
   auto copy = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(s.bytes));
   std::byte* out = copy->data();
   for (const StoredTensor& p : parts) {
@@ -39,8 +40,9 @@ StoredTensor stack(const std::vector<StoredTensor>& parts) {
 
 }  // namespace
 
-StoredTensor read_experts(const std::function<bool(const std::string&)>& has, const std::function<StoredTensor(const std::string&, const Shape&)>& read,
-                          std::string_view leaf, int fused_part, int64_t experts, int64_t n, int64_t k, Split how, int rank, int ranks) {
+StoredTensor read_experts(const std::function<bool(const std::string&)>& has,
+                          const std::function<StoredTensor(const std::string&, const Shape&)>& read, std::string_view leaf, int fused_part,
+                          int64_t experts, int64_t n, int64_t k, Split how, int rank, int ranks) {
   const std::string name(leaf);
   std::vector<StoredTensor> parts;
   const auto add = [&](const StoredTensor& t) { parts.push_back(split(t, how, rank, ranks)); };

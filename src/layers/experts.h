@@ -16,8 +16,9 @@ struct ExpertNames {
 
 /// The matrices of all experts as one stack (E, n, k), this rank's part of each. Stored per expert (`0.gate_proj.weight`), stacked
 /// (`gate_proj.weight` (E, n, k)), or with gate and up fused (`gate_up_proj` (E, 2n, k), part 0 or 1; `down_proj` (E, n, k)).
-StoredTensor read_experts(const std::function<bool(const std::string&)>& has, const std::function<StoredTensor(const std::string&, const Shape&)>& read,
-                          std::string_view leaf, int fused_part, int64_t experts, int64_t n, int64_t k, Split how, int rank, int ranks);
+StoredTensor read_experts(const std::function<bool(const std::string&)>& has,
+                          const std::function<StoredTensor(const std::string&, const Shape&)>& read, std::string_view leaf, int fused_part,
+                          int64_t experts, int64_t n, int64_t k, Split how, int rank, int ranks);
 
 template <class B>
 class Experts {
@@ -36,7 +37,8 @@ class Experts {
   }
 
  private:
-  static LinearWeight<B> load(const Weights<B>& w, std::string_view leaf, int fused_part, int64_t experts, int64_t n, int64_t k, Split how) {
+  static LinearWeight<B> load(const Weights<B>& w, std::string_view leaf, int fused_part, int64_t experts, int64_t n, int64_t k,
+                              Split how) {
     const auto has = [&](const std::string& name) { return w.has(name); };
     const auto read = [&](const std::string& name, const Shape& shape) { return w.stored(name, shape); };
     return load_weight<B>(w.device(), read_experts(has, read, leaf, fused_part, experts, n, k, how, w.device().rank, w.device().ranks));
@@ -48,9 +50,12 @@ class Experts {
 template <class B>
 class SparseMlp {
  public:
-  SparseMlp(const Weights<B>& router, const Weights<B>& experts, int64_t count, int64_t top_k, bool renormalise, int64_t hidden_size, int64_t width,
-            const ExpertNames& names = {})
-      : router_(router, count, hidden_size), experts_(experts, count, hidden_size, width, names), top_k_(top_k), renormalise_(renormalise) {}
+  SparseMlp(const Weights<B>& router, const Weights<B>& experts, int64_t count, int64_t top_k, bool renormalise, int64_t hidden_size,
+            int64_t width, const ExpertNames& names = {})
+      : router_(router, count, hidden_size),
+        experts_(experts, count, hidden_size, width, names),
+        top_k_(top_k),
+        renormalise_(renormalise) {}
 
   Tensor<B, Partial> operator()(const Tensor<B>& x) const {
     const auto logits = router_(x);

@@ -13,8 +13,10 @@ class Linear {
   /// weight (n, k) under the scope; with `bias` also bias (n).
   Linear(const Weights<B>& w, int64_t n, int64_t k, bool bias = false) : weight_(w.linear("weight", n, k, S)) {
     if (!bias) return;
-    if constexpr (S == Split::Rows) bias_ = w.vector_part("bias", n);
-    else if (S == Split::None || w.device().rank == 0) bias_ = relabel<BiasLayout>(w.vector("bias", n));  // a Partial sums over ranks: add it once
+    if constexpr (S == Split::Rows)
+      bias_ = w.vector_part("bias", n);
+    else if (S == Split::None || w.device().rank == 0)
+      bias_ = relabel<BiasLayout>(w.vector("bias", n));  // a Partial sums over ranks: add it once
   }
   /// x (m, k) -> (m, n / ranks or n).
   Tensor<B, Out> operator()(const Tensor<B, In>& x) const {

@@ -20,7 +20,9 @@ struct HeadNorm {
   float eps;
   HeadNorm(const Weights<B>& w, int64_t head_dim, float epsilon) : weight(w.vector("weight", head_dim)), eps(epsilon) {}
   template <Complete L>
-  Tensor<B, L> operator()(const Tensor<B, L>& x) const { return head_norm(x, weight, eps); }
+  Tensor<B, L> operator()(const Tensor<B, L>& x) const {
+    return head_norm(x, weight, eps);
+  }
 };
 
 }  // namespace infernum

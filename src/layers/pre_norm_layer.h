@@ -7,8 +7,8 @@
 
 namespace infernum {
 
-/// Attention: from (w / "self_attn", config, index); (x, rope table, batch, cache) -> Partial. Mlp: from (w, config, index), naming its own scope;
-/// x -> Partial.
+/// Attention: from (w / "self_attn", config, index); (x, rope table, batch, cache) -> Partial. Mlp: from (w, config, index), naming its own
+/// scope; x -> Partial.
 template <class B, class Attention, class Mlp>
 struct PreNormLayer {
   Norm<B> input_layernorm, post_attention_layernorm;

@@ -34,7 +34,9 @@ Table llama3_table(const RopeConfig& c, Table w) {
 
 Table yarn_table(const RopeConfig& c, Table w) {  // Peng et al. 2023
   const auto dim = static_cast<double>(c.rotary_dim), original = static_cast<double>(c.original_max_position_embeddings);
-  const auto dimension_of = [&](double rotations) { return dim * std::log(original / (2 * std::numbers::pi * rotations)) / (2 * std::log(c.rope_theta)); };
+  const auto dimension_of = [&](double rotations) {
+    return dim * std::log(original / (2 * std::numbers::pi * rotations)) / (2 * std::log(c.rope_theta));
+  };
   double low = dimension_of(c.beta_fast), high = dimension_of(c.beta_slow);
   if (c.truncate) low = std::floor(low), high = std::ceil(high);
   low = std::max(low, 0.), high = std::min(high, dim - 1);
@@ -72,8 +74,8 @@ double longrope_scale(const RopeConfig& c) {
 RopeFrequencies rope_frequencies(const RopeConfig& c, int64_t context) {
   check(c.rotary_dim > 0 && c.rotary_dim % 2 == 0, "rope: the rotated dimensions are an even number", c.rotary_dim);
   check(c.rope_theta > 0 && c.factor > 0, "rope: theta and factor are positive", c.rope_theta, c.factor);
-  check(c.rope_type == "default" || c.rope_type == "linear" || c.original_max_position_embeddings > 0, "rope: this type needs the original context length",
-        c.rope_type);
+  check(c.rope_type == "default" || c.rope_type == "linear" || c.original_max_position_embeddings > 0,
+        "rope: this type needs the original context length", c.rope_type);
   Table w = default_table(c.rope_theta, c.rotary_dim);
   double scale = 1;
   if (c.rope_type == "linear") {

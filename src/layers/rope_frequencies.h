@@ -26,7 +26,7 @@ struct RopeConfig {
 
 struct RopeFrequencies {
   std::vector<double> exact;  ///< rotary_dim / 2 inverse frequencies; the tables are made from these, rounded to f32
-  float scale = 1;              ///< multiplies cosine and sine
+  float scale = 1;            ///< multiplies cosine and sine
 };
 
 /// Throws on an unknown type or impossible parameters. `context`: the longest sequence this deployment will run; it fixes `dynamic` and

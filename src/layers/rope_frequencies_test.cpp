@@ -29,8 +29,14 @@ RopeConfig config(const char* type, int64_t dim, double theta, double factor, in
 
 // Values of the reference implementation, in double precision.
 TEST(RopeFrequencies, Llama3) {
-  expect_frequencies(config("llama3", 128, 5e5, 8, 8192), {{1, .8146172}, {28, .003211446}, {29, .002166571}, {30, .001371894}, {32, .0005248462},
-                                                           {34, .0001785078}, {35, 9.556212e-05}, {63, 3.068926e-07}});
+  expect_frequencies(config("llama3", 128, 5e5, 8, 8192), {{1, .8146172},
+                                                           {28, .003211446},
+                                                           {29, .002166571},
+                                                           {30, .001371894},
+                                                           {32, .0005248462},
+                                                           {34, .0001785078},
+                                                           {35, 9.556212e-05},
+                                                           {63, 3.068926e-07}});
   expect_frequencies(config("llama3", 64, 5e5, 32, 8192),
                      {{14, .003211446}, {15, .001290548}, {16, .0004295568}, {17, 9.708288e-05}, {18, 1.946164e-05}, {31, 9.418307e-08}});
   auto equal = config("llama3", 64, 5e5, 8, 8192);
@@ -46,7 +52,8 @@ TEST(RopeFrequencies, Yarn) {
   EXPECT_NEAR(rope_frequencies(oss, 1).scale, 1.346574, 1e-6);
   auto deepseek = config("yarn", 64, 1e4, 40, 4096);
   deepseek.mscale = deepseek.mscale_all_dim = 1;
-  expect_frequencies(deepseek, {{9, .07498942}, {11, .03900693}, {15, .008334509}, {20, .0007905694}, {22, .0001778279}, {23, 3.333804e-05}});
+  expect_frequencies(deepseek,
+                     {{9, .07498942}, {11, .03900693}, {15, .008334509}, {20, .0007905694}, {22, .0001778279}, {23, 3.333804e-05}});
   EXPECT_EQ(rope_frequencies(deepseek, 1).scale, 1);
   const auto qwen = config("yarn", 128, 1e6, 4, 32768);
   expect_frequencies(qwen, {{22, .008659643}, {24, .005375321}, {30, .001064361}, {39, 6.490394e-05}, {40, 4.445699e-05}});

@@ -9,7 +9,8 @@ namespace infernum {
 template <class B>
 class RotaryEmbedding {
  public:
-  RotaryEmbedding(Device<B>& device, const RopeConfig& config, int64_t context) : RotaryEmbedding(device, rope_frequencies(config, context)) {}
+  RotaryEmbedding(Device<B>& device, const RopeConfig& config, int64_t context)
+      : RotaryEmbedding(device, rope_frequencies(config, context)) {}
   /// positions (T) -> cos | sin (T, rotary_dim).
   Tensor<B> operator()(const Tensor<B>& positions) const { return rope_table(positions, inv_freq_, scale_); }
 

@@ -1,4 +1,5 @@
-// Weights: a name scope over a source of tensors. w / "mlp" / "up_proj" names model....mlp.up_proj; a missing name fails with its full path.
+// Weights: a name scope over a source of tensors. w / "mlp" / "up_proj" names model....mlp.up_proj; a missing name fails with its full
+// path.
 #pragma once
 #include <string>
 #include <string_view>

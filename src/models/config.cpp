@@ -23,16 +23,16 @@ DecoderConfig::DecoderConfig(const ConfigReader& json, int64_t default_head_dim)
       rope(read_rope(json, head_dim, max_position_embeddings)),
       context(max_position_embeddings) {
   check(num_hidden_layers <= 4096, "config.json: at most 4096 layers", "num_hidden_layers =", num_hidden_layers);
-  check(num_attention_heads % num_key_value_heads == 0, "config.json: query heads must divide into groups of key-value heads", num_attention_heads,
-        num_key_value_heads);
+  check(num_attention_heads % num_key_value_heads == 0, "config.json: query heads must divide into groups of key-value heads",
+        num_attention_heads, num_key_value_heads);
   check(rms_norm_eps > 0 && rms_norm_eps < 1, "config.json: rms_norm_eps lies between 0 and 1", rms_norm_eps);
   const std::string act = json.string("hidden_act").value_or("silu");
   check(act == "silu", "config.json: hidden_act must be silu in this family", act);
 }
 
 void check_experts(int64_t experts, int64_t num_hidden_layers) {
-  check(experts <= 4096 && experts * num_hidden_layers <= 262144, "config.json: at most 4096 experts in a layer and 262144 in all", experts, "layers",
-        num_hidden_layers);
+  check(experts <= 4096 && experts * num_hidden_layers <= 262144, "config.json: at most 4096 experts in a layer and 262144 in all", experts,
+        "layers", num_hidden_layers);
 }
 
 RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_position_embeddings) {

@@ -23,7 +23,8 @@ struct DecoderConfig {
   AttentionShape attention(int64_t layer, bool qkv_bias, bool o_bias) const {
     const AttentionParams params{static_cast<int>(head_dim), static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim))),
                                  windows[static_cast<size_t>(layer)], 0, 0};
-    return {hidden_size, num_attention_heads, num_key_value_heads, {static_cast<int>(head_dim), rope.rope_interleaved}, params, qkv_bias, o_bias};
+    return {hidden_size, num_attention_heads, num_key_value_heads, {static_cast<int>(head_dim), rope.rope_interleaved}, params, qkv_bias,
+            o_bias};
   }
 
   /// Reads and checks the shared keys. `default_head_dim` 0: hidden_size / num_attention_heads.

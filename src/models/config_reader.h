@@ -16,13 +16,13 @@ class ConfigReader {
   ~ConfigReader();
   ConfigReader(ConfigReader&&) noexcept;
 
-  bool has(std::string_view key) const;        ///< present and not null
-  bool is_null(std::string_view key) const;    ///< present and null
+  bool has(std::string_view key) const;      ///< present and not null
+  bool is_null(std::string_view key) const;  ///< present and null
   std::optional<int64_t> integer(std::string_view key) const;
   std::optional<double> number(std::string_view key) const;
   std::optional<bool> boolean(std::string_view key) const;
   std::optional<std::string> string(std::string_view key) const;
-  std::vector<std::string> strings(std::string_view key) const;   ///< a string counts as a list of one; empty when absent
+  std::vector<std::string> strings(std::string_view key) const;  ///< a string counts as a list of one; empty when absent
   std::vector<double> numbers(std::string_view key) const;
   /// The nested object, or nothing when absent or null.
   std::optional<ConfigReader> object(std::string_view key) const;

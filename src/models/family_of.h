@@ -15,7 +15,8 @@ template <class Config>
 ModelInfo describe_model(std::string_view family, const Config& c, const ModelOptions& options) {
   ModelInfo m{std::string(family), c.vocab_size, c.hidden_size, c.num_hidden_layers, c.context, {}, {}, {}, options.cache_dtype};
   check(options.ranks >= 1, "tensor parallelism: at least one rank", options.ranks);
-  check(c.num_key_value_heads % options.ranks == 0, "tensor parallelism: key-value heads must divide among the ranks", c.num_key_value_heads, options.ranks);
+  check(c.num_key_value_heads % options.ranks == 0, "tensor parallelism: key-value heads must divide among the ranks",
+        c.num_key_value_heads, options.ranks);
   for (int window : c.windows) {
     m.cache.push_back({c.num_key_value_heads, c.head_dim, window});
     const auto known = std::find(m.group_windows.begin(), m.group_windows.end(), window);
@@ -35,7 +36,8 @@ Config read_config(const ConfigReader& json, std::string_view family, const Mode
 
 /// Runs one step of the traced network: `tokens` new tokens of one sequence that is then `context` long.
 template <class Config, template <class> class Net>
-TraceStep trace_step(const ModelInfo& m, const Config& config, WeightSource& source, const ModelOptions& options, int64_t tokens, int64_t context) {
+TraceStep trace_step(const ModelInfo& m, const Config& config, WeightSource& source, const ModelOptions& options, int64_t tokens,
+                     int64_t context) {
   Queue<Trace> queue;
   Device<Trace> device{&queue, 0, options.ranks, Fusion::On, options.dtype, options.cache_dtype, {}, {}, {}};
   const Net<Trace> net{Weights<Trace>(device, source), config};
@@ -49,8 +51,9 @@ TraceStep trace_step(const ModelInfo& m, const Config& config, WeightSource& sou
   };
   using enum TraceValue::Kind;
   const int64_t blocks = (context + block_tokens - 1) / block_tokens;
-  Batch<Trace> batch{input("ids", {tokens}, DType::I32, Input), input("positions", {tokens}, DType::I32, Input), input("query_start", {2}, DType::I32, Input),
-                     {}, input("out_rows", {1}, DType::I32, Input), context};
+  Batch<Trace> batch{input("ids", {tokens}, DType::I32, Input),    input("positions", {tokens}, DType::I32, Input),
+                     input("query_start", {2}, DType::I32, Input), {},
+                     input("out_rows", {1}, DType::I32, Input),    context};
   for (size_t g = 0; g < m.group_windows.size(); g++) batch.block_tables.push_back(input("block_table", {1, blocks}, DType::I32, Input));
   std::vector<KvLayer<Trace>> cache;
   for (size_t i = 0; i < m.cache.size(); i++) {

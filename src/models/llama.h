@@ -11,7 +11,9 @@ namespace infernum::llama {
 struct Config : DecoderConfig {
   bool attention_bias, mlp_bias;
   explicit Config(const ConfigReader& json)
-      : DecoderConfig(json), attention_bias(json.boolean("attention_bias").value_or(false)), mlp_bias(json.boolean("mlp_bias").value_or(false)) {}
+      : DecoderConfig(json),
+        attention_bias(json.boolean("attention_bias").value_or(false)),
+        mlp_bias(json.boolean("mlp_bias").value_or(false)) {}
 };
 
 struct MistralConfig : Config {

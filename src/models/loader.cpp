@@ -78,7 +78,8 @@ TraceReport trace_model(const Checkpoint& checkpoint, const ModelOptions& option
   CheckpointSource source(checkpoint, headers_only);
   Headers headers(source);
   auto report = find_family(config).trace(config, headers, options, tokens);
-  if (!headers_only || !checkpoint.tensors.empty()) source.check_complete(report.info.num_hidden_layers, config.boolean("tie_word_embeddings").value_or(false));
+  if (!headers_only || !checkpoint.tensors.empty())
+    source.check_complete(report.info.num_hidden_layers, config.boolean("tie_word_embeddings").value_or(false));
   return report;
 }
 

@@ -8,7 +8,9 @@ namespace infernum::mixtral {
 struct Config : llama::Config {
   int64_t num_local_experts, num_experts_per_tok;
   explicit Config(const ConfigReader& json)
-      : llama::Config(json), num_local_experts(json.size("num_local_experts", 8)), num_experts_per_tok(json.size("num_experts_per_tok", 2)) {
+      : llama::Config(json),
+        num_local_experts(json.size("num_local_experts", 8)),
+        num_experts_per_tok(json.size("num_experts_per_tok", 2)) {
     check_experts(num_local_experts, num_hidden_layers);
     if (const auto window = json.integer("sliding_window")) windows.assign(windows.size(), static_cast<int>(json.size("sliding_window")));
   }

@@ -14,12 +14,14 @@ int64_t ModelInfo::block_bytes(int group) const {
 
 void check_batch(const HostBatch& b, const ModelInfo& info, const std::vector<int64_t>& blocks) {
   const size_t tokens = b.ids.size(), sequences = b.query_start.empty() ? 0 : b.query_start.size() - 1;
-  check(tokens > 0 && b.positions.size() == tokens && sequences > 0, "batch: as many positions as ids, and a query_start", tokens, b.positions.size(),
-        b.query_start.size());
-  check(b.query_start.front() == 0 && b.query_start.back() == static_cast<int64_t>(tokens), "batch: query_start runs from 0 to the number of tokens", tokens);
-  check(b.block_tables.size() == info.group_windows.size() && blocks.size() == info.group_windows.size(), "batch: a block table per cache group",
-        b.block_tables.size(), info.group_windows.size());
-  for (int32_t id : b.ids) check(id >= 0 && id < info.vocab_size, "batch: token id outside of the vocabulary", id, "vocab_size", info.vocab_size);
+  check(tokens > 0 && b.positions.size() == tokens && sequences > 0, "batch: as many positions as ids, and a query_start", tokens,
+        b.positions.size(), b.query_start.size());
+  check(b.query_start.front() == 0 && b.query_start.back() == static_cast<int64_t>(tokens),
+        "batch: query_start runs from 0 to the number of tokens", tokens);
+  check(b.block_tables.size() == info.group_windows.size() && blocks.size() == info.group_windows.size(),
+        "batch: a block table per cache group", b.block_tables.size(), info.group_windows.size());
+  for (int32_t id : b.ids)
+    check(id >= 0 && id < info.vocab_size, "batch: token id outside of the vocabulary", id, "vocab_size", info.vocab_size);
   for (int32_t r : b.out_rows) check(r >= 0 && r < static_cast<int64_t>(tokens), "batch: out_rows beyond the tokens", r, tokens);
   for (size_t s = 0; s < sequences; s++) {
     const int32_t begin = b.query_start[s], end = b.query_start[s + 1];
@@ -28,12 +30,14 @@ void check_batch(const HostBatch& b, const ModelInfo& info, const std::vector<in
     for (int32_t t = begin; t < end; t++) {
       const int32_t position = b.positions[static_cast<size_t>(t)];
       check(position >= 0 && position < info.context, "batch: position beyond the context", position, info.context);
-      check(t == begin || position == b.positions[static_cast<size_t>(t - 1)] + 1, "batch: positions of a sequence ascend by one", position);
+      check(t == begin || position == b.positions[static_cast<size_t>(t - 1)] + 1, "batch: positions of a sequence ascend by one",
+            position);
     }
     for (size_t g = 0; g < blocks.size(); g++) {
       const size_t width = b.block_tables[g].size() / sequences;
       const int64_t last = b.positions[static_cast<size_t>(end - 1)] / block_tokens;
-      check(b.block_tables[g].size() % sequences == 0 && last < static_cast<int64_t>(width), "batch: block table too short for the positions", last, width);
+      check(b.block_tables[g].size() % sequences == 0 && last < static_cast<int64_t>(width),
+            "batch: block table too short for the positions", last, width);
       const int window = info.group_windows[g];
       const int64_t first_key = window > 0 ? std::max<int64_t>(0, b.positions[static_cast<size_t>(begin)] - window + 1) : 0;
       for (int64_t i = first_key / block_tokens; i <= last; i++) {

@@ -30,10 +30,10 @@ struct ModelInfo {
 
 /// One step for R sequences, T tokens. Rows of a block table are as long as the longest; unused and freed entries are 0 and not read.
 struct HostBatch {
-  std::vector<int32_t> ids, positions;              ///< (T)
-  std::vector<int32_t> query_start;                 ///< (R + 1), ascending from 0 to T
-  std::vector<std::vector<int32_t>> block_tables;   ///< per cache group (R * width)
-  std::vector<int32_t> out_rows;                    ///< rows of T whose logits are wanted
+  std::vector<int32_t> ids, positions;             ///< (T)
+  std::vector<int32_t> query_start;                ///< (R + 1), ascending from 0 to T
+  std::vector<std::vector<int32_t>> block_tables;  ///< per cache group (R * width)
+  std::vector<int32_t> out_rows;                   ///< rows of T whose logits are wanted
 };
 
 struct ModelOptions {

@@ -15,8 +15,10 @@ inline std::vector<int> read_windows(const ConfigReader& json, int64_t layers, i
   const auto types = json.strings("layer_types");
   check(types.empty() || types.size() == windows.size(), "config.json: layer_types must name every layer", types.size(), layers);
   for (size_t i = 0; i < windows.size(); i++) {
-    const std::string type = types.empty() ? (enabled && static_cast<int64_t>(i) >= first ? "sliding_attention" : "full_attention") : types[i];
-    check(type == "full_attention" || type == "sliding_attention", "config.json: layer_types in this family: full_attention, sliding_attention", type);
+    const std::string type =
+        types.empty() ? (enabled && static_cast<int64_t>(i) >= first ? "sliding_attention" : "full_attention") : types[i];
+    check(type == "full_attention" || type == "sliding_attention",
+          "config.json: layer_types in this family: full_attention, sliding_attention", type);
     if (type == "sliding_attention") windows[i] = static_cast<int>(json.size("sliding_window"));
   }
   return windows;

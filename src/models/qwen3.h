@@ -10,7 +10,8 @@ namespace infernum::qwen3 {
 
 struct Config : DecoderConfig {
   bool attention_bias;
-  explicit Config(const ConfigReader& json) : DecoderConfig(json, /*default_head_dim=*/128), attention_bias(json.boolean("attention_bias").value_or(false)) {
+  explicit Config(const ConfigReader& json)
+      : DecoderConfig(json, /*default_head_dim=*/128), attention_bias(json.boolean("attention_bias").value_or(false)) {
     windows = qwen2::read_windows(json, num_hidden_layers, 28);
   }
 };
@@ -60,8 +61,8 @@ template <class B>
 class MoeMlp {
  public:
   MoeMlp(const Weights<B>& w, const MoeConfig& c, int64_t layer)
-      : mlp_(c.is_sparse(layer) ? Mlp(SparseMlp<B>(w / "mlp" / "gate", w / "mlp" / "experts", c.num_experts, c.num_experts_per_tok, c.norm_topk_prob, c.hidden_size,
-                                                   c.moe_intermediate_size))
+      : mlp_(c.is_sparse(layer) ? Mlp(SparseMlp<B>(w / "mlp" / "gate", w / "mlp" / "experts", c.num_experts, c.num_experts_per_tok,
+                                                   c.norm_topk_prob, c.hidden_size, c.moe_intermediate_size))
                                 : Mlp(GatedMlp<B>(w / "mlp", c.hidden_size, c.intermediate_size))) {}
   Tensor<B, Partial> operator()(const Tensor<B>& x) const {
     return std::visit([&](const auto& mlp) { return mlp(x); }, mlp_);

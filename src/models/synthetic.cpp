@@ -45,23 +45,23 @@ std::string shape_config(std::string_view name) {
   for (const auto& s : shapes) {
     known += (known.empty() ? "" : ", ") + std::string(s.name);
     if (s.name != name) continue;
-    const auto field = [](const char* key, double value) {
-      return std::string(", \"") + key + "\": " + describe(value);
-    };
+    const auto field = [](const char* key, double value) { return std::string(", \"") + key + "\": " + describe(value); };
     std::string json = "{\"architectures\": [\"" + std::string(s.architecture) + "\"]" + field("hidden_size", s.hidden) +
-                       field("intermediate_size", s.intermediate) + field("num_hidden_layers", s.layers) + field("num_attention_heads", s.heads) +
-                       field("num_key_value_heads", s.kv_heads) + field("head_dim", s.head_dim) + field("vocab_size", s.vocab) +
-                       field("max_position_embeddings", 8192) + field("rope_theta", s.rope_theta) + ", \"rms_norm_eps\": 1e-5, \"sliding_window\": null" +
-                       ", \"tie_word_embeddings\": " + (s.tied ? "true" : "false");
+                       field("intermediate_size", s.intermediate) + field("num_hidden_layers", s.layers) +
+                       field("num_attention_heads", s.heads) + field("num_key_value_heads", s.kv_heads) + field("head_dim", s.head_dim) +
+                       field("vocab_size", s.vocab) + field("max_position_embeddings", 8192) + field("rope_theta", s.rope_theta) +
+                       ", \"rms_norm_eps\": 1e-5, \"sliding_window\": null" + ", \"tie_word_embeddings\": " + (s.tied ? "true" : "false");
     if (s.experts)
-      json += field("num_experts", s.experts) + field("num_experts_per_tok", s.experts_per_token) + field("moe_intermediate_size", s.expert_width) +
-              ", \"norm_topk_prob\": true";
+      json += field("num_experts", s.experts) + field("num_experts_per_tok", s.experts_per_token) +
+              field("moe_intermediate_size", s.expert_width) + ", \"norm_topk_prob\": true";
     return json + "}";
   }
   fail("bench: no such shape", name, "; known:", known);
 }
 
-bool SyntheticSource::has(const std::string& name) const { return name.find(".experts.") != std::string::npos && name.ends_with("_proj.weight"); }
+bool SyntheticSource::has(const std::string& name) const {
+  return name.find(".experts.") != std::string::npos && name.ends_with("_proj.weight");
+}
 
 StoredTensor SyntheticSource::read(const std::string& name, const Shape& shape) {
   StoredTensor t;

@@ -13,7 +13,8 @@ namespace infernum {
 std::string shape_config(std::string_view name);
 std::vector<std::string_view> shape_names();
 
-/// Random matrices in one dtype (or the nearest that fits their rows), each in memory of its own, so that reading them costs what real weights cost.
+/// Random matrices in one dtype (or the nearest that fits their rows), each in memory of its own, so that reading them costs what real
+/// weights cost.
 class SyntheticSource : public WeightSource {
  public:
   explicit SyntheticSource(DType dtype) : dtype_(dtype) {}

@@ -51,8 +51,8 @@ std::string to_dot(const TraceGraph& graph) {
     if (v < 0 || !shown.insert(v).second) return;
     const TraceValue& value = graph.values[static_cast<size_t>(v)];
     const bool plain = value.kind == TraceValue::Kind::Activation;
-    text += "  v" + std::to_string(v) + " [label=\"" + label(graph, v) + "\\n" + describe(value.dtype) + " " + describe(value.shape) + "\"" +
-            (plain ? ", shape=ellipse" : ", style=dashed") + "];\n";
+    text += "  v" + std::to_string(v) + " [label=\"" + label(graph, v) + "\\n" + describe(value.dtype) + " " + describe(value.shape) +
+            "\"" + (plain ? ", shape=ellipse" : ", style=dashed") + "];\n";
   };
   for (size_t i = 0; i < graph.nodes.size(); i++) {
     const TraceNode& n = graph.nodes[i];
@@ -70,10 +70,12 @@ std::string to_json(const TraceGraph& graph) {
   for (const auto& v : graph.values) {
     Json shape = Json::array();
     for (int i = 0; i < v.shape.rank(); i++) shape.push_back(v.shape[i]);
-    document["values"].push_back({{"name", v.name}, {"kind", kind_name(v.kind)}, {"dtype", info(v.dtype).name}, {"shape", shape}, {"bytes", v.bytes()}});
+    document["values"].push_back(
+        {{"name", v.name}, {"kind", kind_name(v.kind)}, {"dtype", info(v.dtype).name}, {"shape", shape}, {"bytes", v.bytes()}});
   }
   for (const auto& n : graph.nodes)
-    document["nodes"].push_back({{"op", n.op}, {"scope", n.scope}, {"inputs", n.inputs}, {"outputs", n.outputs}, {"flops", n.cost.flops}, {"bytes", n.cost.bytes}});
+    document["nodes"].push_back(
+        {{"op", n.op}, {"scope", n.scope}, {"inputs", n.inputs}, {"outputs", n.outputs}, {"flops", n.cost.flops}, {"bytes", n.cost.bytes}});
   return document.dump(1) + "\n";
 }
 

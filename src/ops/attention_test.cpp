@@ -54,7 +54,8 @@ TEST_P(AttentionTest, EqualsTheDefinition) {
     for (size_t s = 0; s < sequences.size(); s++) {
       const int first = history ? 0 : sequences[s].first, n = history ? sequences[s].first : sequences[s].second;
       for (int i = 0; i < n; i++) positions.push_back(first + i);
-      const auto k = random_values(n * c.kv_heads * D, static_cast<int>(s) * 2 + history), v = random_values(n * c.kv_heads * D, static_cast<int>(s) * 2 + 100 + history);
+      const auto k = random_values(n * c.kv_heads * D, static_cast<int>(s) * 2 + history),
+                 v = random_values(n * c.kv_heads * D, static_cast<int>(s) * 2 + 100 + history);
       if (history) keys.emplace_back(), values.emplace_back();
       keys[s].insert(keys[s].end(), k.begin(), k.end());
       values[s].insert(values[s].end(), v.begin(), v.end());
@@ -65,7 +66,8 @@ TEST_P(AttentionTest, EqualsTheDefinition) {
     const auto T = static_cast<int64_t>(positions.size());
     Batch<Cpu> batch{cpu.ints(positions), cpu.ints(positions), cpu.ints(start), {}, cpu.ints({0}), 0};
     batch.block_tables.push_back(from_host(cpu.device, {static_cast<int64_t>(sequences.size()), width}, table));
-    const auto k = cpu.tensor<Shard>({T, c.kv_heads * D}, DType::F32, k_step), v = cpu.tensor<Shard>({T, c.kv_heads * D}, DType::F32, v_step);
+    const auto k = cpu.tensor<Shard>({T, c.kv_heads * D}, DType::F32, k_step),
+               v = cpu.tensor<Shard>({T, c.kv_heads * D}, DType::F32, v_step);
     cache_append(kv, k, v, batch);
     return batch;
   };
@@ -79,7 +81,9 @@ TEST_P(AttentionTest, EqualsTheDefinition) {
   const auto got = to_host(cpu.queue, attention(cpu.tensor<Shard>({T, c.heads * D}, DType::F32, q_values), kv, batch,
                                                 AttentionParams{static_cast<int>(D), 0.3f, c.window, c.softcap, 0}, sinks)
                                           .view());
-  const auto round = [&](float x) { return c.cache == DType::F32 ? x : c.cache == DType::F16 ? static_cast<float>(F16(x)) : static_cast<float>(BF16(x)); };
+  const auto round = [&](float x) {
+    return c.cache == DType::F32 ? x : c.cache == DType::F16 ? static_cast<float>(F16(x)) : static_cast<float>(BF16(x));
+  };
   for (size_t s = 0; s < sequences.size(); s++)
     for (int32_t t = start[s]; t < start[s + 1]; t++)
       for (int64_t h = 0; h < c.heads; h++) {
@@ -89,7 +93,8 @@ TEST_P(AttentionTest, EqualsTheDefinition) {
         for (int32_t j = 0; j <= positions[static_cast<size_t>(t)]; j++) {
           double dot = 0;
           for (int64_t d = 0; d < D; d++)
-            dot += static_cast<double>(q_values[static_cast<size_t>((t * c.heads + h) * D + d)]) * static_cast<double>(round(keys[s][static_cast<size_t>((j * c.kv_heads + kv_head) * D + d)]));
+            dot += static_cast<double>(q_values[static_cast<size_t>((t * c.heads + h) * D + d)]) *
+                   static_cast<double>(round(keys[s][static_cast<size_t>((j * c.kv_heads + kv_head) * D + d)]));
           dot *= 0.3;
           if (c.softcap > 0) dot = static_cast<double>(c.softcap) * std::tanh(dot / static_cast<double>(c.softcap));
           const bool seen = c.window == 0 || positions[static_cast<size_t>(t)] - j < c.window;
@@ -99,17 +104,20 @@ TEST_P(AttentionTest, EqualsTheDefinition) {
         for (int64_t d = 0; d < D; d++) {
           double want = 0;
           for (size_t j = 0; j < p.size(); j++)
-            want += p[j] / total * static_cast<double>(round(values[s][static_cast<size_t>((static_cast<int64_t>(j) * c.kv_heads + kv_head) * D + d)]));
-          ASSERT_NEAR(got[static_cast<size_t>((t * c.heads + h) * D + d)], want, 2e-5) << "sequence " << s << " token " << t << " head " << h << " component " << d;
+            want += p[j] / total *
+                    static_cast<double>(round(values[s][static_cast<size_t>((static_cast<int64_t>(j) * c.kv_heads + kv_head) * D + d)]));
+          ASSERT_NEAR(got[static_cast<size_t>((t * c.heads + h) * D + d)], want, 2e-5)
+              << "sequence " << s << " token " << t << " head " << h << " component " << d;
         }
       }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, AttentionTest,
-                         testing::Combine(testing::ValuesIn(test::isa_levels()),
-                                          testing::Values(Case{4, 2, 64, 0, 0, false, DType::F32}, Case{8, 1, 128, 0, 0, false, DType::BF16},
-                                                          Case{3, 3, 20, 0, 0, false, DType::F16}, Case{4, 2, 32, 19, 0, false, DType::F32},
-                                                          Case{6, 2, 80, 33, 5, true, DType::F16}, Case{2, 2, 16, 1, 0, true, DType::F32})));
+INSTANTIATE_TEST_SUITE_P(
+    All, AttentionTest,
+    testing::Combine(testing::ValuesIn(test::isa_levels()),
+                     testing::Values(Case{4, 2, 64, 0, 0, false, DType::F32}, Case{8, 1, 128, 0, 0, false, DType::BF16},
+                                     Case{3, 3, 20, 0, 0, false, DType::F16}, Case{4, 2, 32, 19, 0, false, DType::F32},
+                                     Case{6, 2, 80, 33, 5, true, DType::F16}, Case{2, 2, 16, 1, 0, true, DType::F32})));
 
 class RopeTest : public testing::TestWithParam<std::tuple<Isa, DType, bool>> {};
 
@@ -138,7 +146,10 @@ TEST_P(RopeTest, EqualsTheDefinition) {
           want[b] = v * c + u * s;
         }
         for (int64_t i = 0; i < head_dim; i++)
-          ASSERT_NEAR(y[base + static_cast<size_t>(i)], want[static_cast<size_t>(i)], dtype == DType::F32 ? 1e-5 : dtype == DType::F16 ? 4e-3 : 3e-2)
+          ASSERT_NEAR(y[base + static_cast<size_t>(i)], want[static_cast<size_t>(i)],
+                      dtype == DType::F32   ? 1e-5
+                      : dtype == DType::F16 ? 4e-3
+                                            : 3e-2)
               << "token " << t << " head " << h << " component " << i;
       }
   }
@@ -160,7 +171,8 @@ TEST_P(RopeTest, ReadsAndWritesColumnsOfWiderTensors) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, RopeTest,
-                         testing::Combine(testing::ValuesIn(test::isa_levels()), testing::Values(DType::F32, DType::BF16, DType::F16), testing::Bool()));
+                         testing::Combine(testing::ValuesIn(test::isa_levels()), testing::Values(DType::F32, DType::BF16, DType::F16),
+                                          testing::Bool()));
 
 TEST(Attention, ErrorsNameTheShapes) {
   CpuFixture cpu;

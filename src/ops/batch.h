@@ -1,4 +1,5 @@
-// Batch: the ragged batch of one step as the model sees it. Prefill, decode and mixed steps look the same: a decode row is a query of length 1.
+// Batch: the ragged batch of one step as the model sees it. Prefill, decode and mixed steps look the same: a decode row is a query of
+// length 1.
 #pragma once
 #include <vector>
 

@@ -8,7 +8,8 @@ namespace infernum {
 /// y = a + b; shapes and dtypes equal. Partial + Partial is legal and saves a collective.
 template <class B, Layout L>
 Tensor<B, L> add(const Tensor<B, L>& a, const Tensor<B, L>& b) {
-  check(a.shape() == b.shape() && a.dtype() == b.dtype(), "add: shapes and dtypes must be equal", a.shape(), a.dtype(), b.shape(), b.dtype());
+  check(a.shape() == b.shape() && a.dtype() == b.dtype(), "add: shapes and dtypes must be equal", a.shape(), a.dtype(), b.shape(),
+        b.dtype());
   auto y = empty_like(a);
   run<Add>(y, a, b);
   return y;
@@ -17,7 +18,8 @@ Tensor<B, L> add(const Tensor<B, L>& a, const Tensor<B, L>& b) {
 /// y = a * b; shapes and dtypes equal.
 template <class B, Complete L>
 Tensor<B, L> mul(const Tensor<B, L>& a, const Tensor<B, L>& b) {
-  check(a.shape() == b.shape() && a.dtype() == b.dtype(), "mul: shapes and dtypes must be equal", a.shape(), a.dtype(), b.shape(), b.dtype());
+  check(a.shape() == b.shape() && a.dtype() == b.dtype(), "mul: shapes and dtypes must be equal", a.shape(), a.dtype(), b.shape(),
+        b.dtype());
   auto y = empty_like(a);
   run<Mul>(y, a, b);
   return y;
@@ -34,7 +36,8 @@ Tensor<B, L> silu(const Tensor<B, L>& x) {
 /// y (..., n) = x (..., n) + bias (n), bias F32. For a Partial x add it on one rank only: Linear does.
 template <class B, Layout L, Layout LB>
 Tensor<B, L> add_bias(const Tensor<B, L>& x, const Tensor<B, LB>& bias) {
-  check(bias.shape() == Shape{x.shape().last()} && bias.dtype() == DType::F32, "add_bias: F32 and as long as a row", x.shape(), bias.shape(), bias.dtype());
+  check(bias.shape() == Shape{x.shape().last()} && bias.dtype() == DType::F32, "add_bias: F32 and as long as a row", x.shape(),
+        bias.shape(), bias.dtype());
   auto y = empty_like(x);
   run<AddBias>(y, x, bias);
   return y;

@@ -10,27 +10,39 @@ namespace infernum {
 
 // ---- elementwise and rows -----------------------------------------------------------------------------------------------------------
 // y = x * w / sqrt(mean(x^2) + eps) over the last dimension; w F32; accumulates in f32.
-struct RmsNorm { static constexpr auto name = "rms_norm"; };
+struct RmsNorm {
+  static constexpr auto name = "rms_norm";
+};
 void kernel(RmsNorm, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w, float eps);
 
-struct Add { static constexpr auto name = "add"; };
+struct Add {
+  static constexpr auto name = "add";
+};
 void kernel(Add, Queue<Cpu>&, View<Cpu> y, View<Cpu> a, View<Cpu> b);
 
-struct Mul { static constexpr auto name = "mul"; };
+struct Mul {
+  static constexpr auto name = "mul";
+};
 void kernel(Mul, Queue<Cpu>&, View<Cpu> y, View<Cpu> a, View<Cpu> b);
 
-struct Silu { static constexpr auto name = "silu"; };
+struct Silu {
+  static constexpr auto name = "silu";
+};
 void kernel(Silu, Queue<Cpu>&, View<Cpu> y, View<Cpu> x);
 
 // y = x + bias in every row; bias (last) F32.
-struct AddBias { static constexpr auto name = "add_bias"; };
+struct AddBias {
+  static constexpr auto name = "add_bias";
+};
 void kernel(AddBias, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> bias);
 
 // y (T, H) = table[ids[t]]; table (V, H) of any dtype, blocks too; ids (T) I32.
 struct Embed {
   static constexpr auto name = "embed";
   template <class V>
-  static OpCost cost(const V& y, const V&, const V&) { return {0, 2. * double(y.bytes())}; }
+  static OpCost cost(const V& y, const V&, const V&) {
+    return {0, 2. * double(y.bytes())};
+  }
 };
 void kernel(Embed, Queue<Cpu>&, View<Cpu> y, View<Cpu> table, View<Cpu> ids);
 
@@ -38,17 +50,23 @@ void kernel(Embed, Queue<Cpu>&, View<Cpu> y, View<Cpu> table, View<Cpu> ids);
 struct TakeRows {
   static constexpr auto name = "take_rows";
   template <class V>
-  static OpCost cost(const V& y, const V&, const V&) { return {0, 2. * double(y.bytes())}; }
+  static OpCost cost(const V& y, const V&, const V&) {
+    return {0, 2. * double(y.bytes())};
+  }
 };
 void kernel(TakeRows, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> rows);
 
 // ---- rotary embeddings --------------------------------------------------------------------------------------------------------------
 // table (T, d): cos in columns 0..d/2-1, sin behind, both times `scale`; angles = positions (T) I32 * inv_freq (d/2) F32, F32 throughout.
-struct RopeTable { static constexpr auto name = "rope_table"; };
+struct RopeTable {
+  static constexpr auto name = "rope_table";
+};
 void kernel(RopeTable, Queue<Cpu>&, View<Cpu> table, View<Cpu> positions, View<Cpu> inv_freq, float scale);
 
 // y = x (T, heads * D) with the first d components of every head rotated.
-struct Rope { static constexpr auto name = "rope"; };
+struct Rope {
+  static constexpr auto name = "rope";
+};
 void kernel(Rope, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> table, RopeParams);
 
 // ---- matrix products ----------------------------------------------------------------------------------------------------------------
@@ -56,7 +74,9 @@ void kernel(Rope, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> table, RopePa
 struct MatMul {
   static constexpr auto name = "matmul";
   template <class V>
-  static OpCost cost(const V& y, const V& x, const V& w) { return matmul_cost(y, x, w); }
+  static OpCost cost(const V& y, const V& x, const V& w) {
+    return matmul_cost(y, x, w);
+  }
 };
 void kernel(MatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w);
 
@@ -64,7 +84,9 @@ void kernel(MatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w);
 struct BlockMatMul {
   static constexpr auto name = "block_matmul";
   template <class V>
-  static OpCost cost(const V& y, const V& x, const V& w) { return matmul_cost(y, x, w); }
+  static OpCost cost(const V& y, const V& x, const V& w) {
+    return matmul_cost(y, x, w);
+  }
 };
 void kernel(BlockMatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w);
 
@@ -72,7 +94,9 @@ void kernel(BlockMatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w);
 struct ExpertMatMul {
   static constexpr auto name = "expert_matmul";
   template <class V>
-  static OpCost cost(const V& y, const V& x, const V& w, const V& ids) { return expert_matmul_cost(y, x, w, ids); }
+  static OpCost cost(const V& y, const V& x, const V& w, const V& ids) {
+    return expert_matmul_cost(y, x, w, ids);
+  }
 };
 void kernel(ExpertMatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w, View<Cpu> ids);
 
@@ -85,7 +109,9 @@ struct RouteSoftmax {
 void kernel(RouteSoftmax, Queue<Cpu>&, View<Cpu> weights, View<Cpu> ids, View<Cpu> logits, bool renormalise);
 
 // y (T, H) = sum over s of weights (T, S)[t, s] * x (T*S, H)[t*S + s]; sums in f32.
-struct CombineExperts { static constexpr auto name = "combine_experts"; };
+struct CombineExperts {
+  static constexpr auto name = "combine_experts";
+};
 void kernel(CombineExperts, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> weights);
 
 // ---- attention over the paged cache -------------------------------------------------------------------------------------------------
@@ -94,25 +120,33 @@ struct CacheAppend {
   static constexpr auto name = "cache_append";
   static constexpr int outputs = 2;
   template <class V>
-  static OpCost cost(const V&, const V&, const V& k, const V& v, const V&, const V&, const V&) { return {0, 2. * double(k.bytes() + v.bytes())}; }
+  static OpCost cost(const V&, const V&, const V& k, const V& v, const V&, const V&, const V&) {
+    return {0, 2. * double(k.bytes() + v.bytes())};
+  }
 };
-void kernel(CacheAppend, Queue<Cpu>&, View<Cpu> k_cache, View<Cpu> v_cache, View<Cpu> k, View<Cpu> v, View<Cpu> positions, View<Cpu> query_start,
-            View<Cpu> block_table);
+void kernel(CacheAppend, Queue<Cpu>&, View<Cpu> k_cache, View<Cpu> v_cache, View<Cpu> k, View<Cpu> v, View<Cpu> positions,
+            View<Cpu> query_start, View<Cpu> block_table);
 
 // y (T, Nq * D) = softmax(scale * q * K^T, masked) * V for every sequence; sinks (Nq) F32 or an empty view (no data).
 struct Attention {
   static constexpr auto name = "attention";
   template <class V>
-  static OpCost cost(const V& y, const V& q, const V& k, const V& v, const V&, const V& start, const V&, const V&, AttentionParams p) { return attention_cost(y, q, k, v, start, p); }
+  static OpCost cost(const V& y, const V& q, const V& k, const V& v, const V&, const V& start, const V&, const V&, AttentionParams p) {
+    return attention_cost(y, q, k, v, start, p);
+  }
 };
-void kernel(Attention, Queue<Cpu>&, View<Cpu> y, View<Cpu> q, View<Cpu> k_cache, View<Cpu> v_cache, View<Cpu> positions, View<Cpu> query_start,
-            View<Cpu> block_table, View<Cpu> sinks, AttentionParams);
+void kernel(Attention, Queue<Cpu>&, View<Cpu> y, View<Cpu> q, View<Cpu> k_cache, View<Cpu> v_cache, View<Cpu> positions,
+            View<Cpu> query_start, View<Cpu> block_table, View<Cpu> sinks, AttentionParams);
 
 // ---- collectives --------------------------------------------------------------------------------------------------------------------
 // x becomes the sum over all ranks. y (rows, ranks * n) = the shards x (rows, n) of all ranks side by side.
-struct AllReduce { static constexpr auto name = "all_reduce"; };
+struct AllReduce {
+  static constexpr auto name = "all_reduce";
+};
 void kernel(AllReduce, Queue<Cpu>&, View<Cpu> y, View<Cpu> x);
-struct AllGather { static constexpr auto name = "all_gather"; };
+struct AllGather {
+  static constexpr auto name = "all_gather";
+};
 void kernel(AllGather, Queue<Cpu>&, View<Cpu> y, View<Cpu> x);
 
 // ---- blocks with a fused form (blocks/*.h) --------------------------------------------------------------------------------------------

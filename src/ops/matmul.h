@@ -28,12 +28,15 @@ Tensor<B, Out> block_matmul(const Tensor<B, In>& x, const Tensor<B>& w) {
   return y;
 }
 
-/// y (T*S, n): row p = x * w[ids[p]]^T, where x is (T, k): one row for all experts of a token, or (T*S, k): a row per expert. w (E, n, k), ids (T, S) I32.
+/// y (T*S, n): row p = x * w[ids[p]]^T, where x is (T, k): one row for all experts of a token, or (T*S, k): a row per expert. w (E, n, k),
+/// ids (T, S) I32.
 template <Layout Out, class B, Layout In>
 Tensor<B, Out> expert_matmul(const Tensor<B, In>& x, const Tensor<B>& w, const Tensor<B>& ids) {
   const int64_t pairs = ids.shape().elements();
-  check(w.shape().rank() == 3 && x.shape()[1] == w.shape()[2], "expert_matmul: x (rows, k) and w (E, n, k) must share k", x.shape(), w.shape());
-  check(x.shape()[0] == pairs || x.shape()[0] == ids.shape()[0], "expert_matmul: x has a row per token or per chosen expert", x.shape(), ids.shape());
+  check(w.shape().rank() == 3 && x.shape()[1] == w.shape()[2], "expert_matmul: x (rows, k) and w (E, n, k) must share k", x.shape(),
+        w.shape());
+  check(x.shape()[0] == pairs || x.shape()[0] == ids.shape()[0], "expert_matmul: x has a row per token or per chosen expert", x.shape(),
+        ids.shape());
   Tensor<B, Out> y(x.device(), {pairs, w.shape()[1]}, x.dtype());
   run<ExpertMatMul>(y, x, w, ids);
   return y;

@@ -11,7 +11,8 @@ struct Routing {
   Tensor<B> ids;      ///< (T, S) I32
 };
 
-/// Softmax over all experts, then the `top_k` most probable (ties: the lower id); weights divided by their sum if `renormalise`. logits (T, E).
+/// Softmax over all experts, then the `top_k` most probable (ties: the lower id); weights divided by their sum if `renormalise`. logits (T,
+/// E).
 template <class B>
 Routing<B> route_softmax(const Tensor<B>& logits, int64_t top_k, bool renormalise) {
   check(top_k >= 1 && top_k <= logits.shape()[1], "route_softmax: between one and all experts per token", top_k, logits.shape());

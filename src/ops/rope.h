@@ -8,7 +8,8 @@ namespace infernum {
 /// table (T, d) F32 = [cos | sin](positions (T) I32 * inv_freq (d/2) F32) * scale.
 template <class B>
 Tensor<B> rope_table(const Tensor<B>& positions, const Tensor<B>& inv_freq, float scale) {
-  check(positions.dtype() == DType::I32 && inv_freq.dtype() == DType::F32, "rope_table: I32 positions, F32 frequencies", positions.dtype(), inv_freq.dtype());
+  check(positions.dtype() == DType::I32 && inv_freq.dtype() == DType::F32, "rope_table: I32 positions, F32 frequencies", positions.dtype(),
+        inv_freq.dtype());
   Tensor<B> table(positions.device(), {positions.shape()[0], 2 * inv_freq.shape()[0]}, DType::F32);
   run<RopeTable>(table, positions, inv_freq, scale);
   return table;
@@ -18,7 +19,8 @@ Tensor<B> rope_table(const Tensor<B>& positions, const Tensor<B>& inv_freq, floa
 template <class B, Complete L>
 Tensor<B, L> rope(const Tensor<B, L>& x, const Tensor<B>& table, RopeParams p) {
   check(x.shape().rank() == 2 && p.head_dim > 0 && x.shape()[1] % p.head_dim == 0, "rope: rows must be whole heads", x.shape(), p.head_dim);
-  check(table.shape()[0] == x.shape()[0] && table.shape()[1] <= p.head_dim, "rope: a table row per token, not wider than a head", table.shape(), x.shape());
+  check(table.shape()[0] == x.shape()[0] && table.shape()[1] <= p.head_dim, "rope: a table row per token, not wider than a head",
+        table.shape(), x.shape());
   auto y = empty_like(x);
   run<Rope>(y, x, table, p);
   return y;

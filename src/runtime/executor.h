@@ -25,7 +25,8 @@ struct StepLogits {
   int64_t rows() const { return first_row.back(); }
 };
 
-/// Runs one step. The caches must have room (SequenceCache::reserve) for every token; blocks that windows have passed are given back after it.
+/// Runs one step. The caches must have room (SequenceCache::reserve) for every token; blocks that windows have passed are given back after
+/// it.
 StepLogits run_step(Model& model, std::span<const StepItem> items);
 
 }  // namespace infernum

@@ -15,9 +15,7 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 /// The last few prompt ids: what a decoder needs to join text to what came before.
-std::span<const int32_t> tail(const std::vector<int32_t>& ids) {
-  return std::span(ids).last(std::min<size_t>(5, ids.size()));
-}
+std::span<const int32_t> tail(const std::vector<int32_t>& ids) { return std::span(ids).last(std::min<size_t>(5, ids.size())); }
 
 }  // namespace
 
@@ -25,7 +23,13 @@ std::span<const int32_t> tail(const std::vector<int32_t>& ids) {
 class Generator::Running {
  public:
   Running(size_t index, const GenerationRequest& request, const Tokenizer& tokenizer, SequenceCache& cache, int64_t done)
-      : index_(index), request_(&request), cache_(&cache), done_(done), decoder_(tokenizer, true, tail(request.prompt)), stops_(request.stop), start_(Clock::now()) {
+      : index_(index),
+        request_(&request),
+        cache_(&cache),
+        done_(done),
+        decoder_(tokenizer, true, tail(request.prompt)),
+        stops_(request.stop),
+        start_(Clock::now()) {
     result.cached_tokens = done;
   }
 
@@ -114,7 +118,8 @@ void Generator::check_request(const GenerationRequest& request) const {
   check(static_cast<int64_t>(request.prompt.size()) < context, "generation: the prompt is longer than the context", "prompt tokens",
         request.prompt.size(), "context", context);
   for (int32_t id : request.prompt)
-    check(id >= 0 && id < model_.info().vocab_size, "generation: a token of the prompt is outside of the model's vocabulary", id, model_.info().vocab_size);
+    check(id >= 0 && id < model_.info().vocab_size, "generation: a token of the prompt is outside of the model's vocabulary", id,
+          model_.info().vocab_size);
   check_sampling(request.sampling, model_.info().vocab_size);
 }
 
@@ -134,8 +139,8 @@ void Generator::step(std::vector<Running>& running, const OnText& on_text) {
 
 std::vector<Generation> Generator::run(const std::vector<GenerationRequest>& requests, const OnText& on_text) {
   for (const auto& r : requests) check_request(r);
-  check(static_cast<int64_t>(requests.size()) <= options_.max_sequences, "generation: more requests than sequences were reserved", requests.size(),
-        options_.max_sequences);
+  check(static_cast<int64_t>(requests.size()) <= options_.max_sequences, "generation: more requests than sequences were reserved",
+        requests.size(), options_.max_sequences);
   kept_.reset();
   std::vector<SequenceCache> caches;
   std::vector<Running> running;
@@ -151,7 +156,8 @@ Generation Generator::continue_with(const GenerationRequest& request, const OnTe
   check_request(request);
   if (!kept_) kept_ = std::make_unique<Kept>(Kept{SequenceCache(pools_), {}});
   // At least one token is computed, for its logits. Where a window has passed, the older blocks are gone: start over.
-  const auto shared = std::mismatch(kept_->tokens.begin(), kept_->tokens.end(), request.prompt.begin(), request.prompt.end() - 1).first - kept_->tokens.begin();
+  const auto shared = std::mismatch(kept_->tokens.begin(), kept_->tokens.end(), request.prompt.begin(), request.prompt.end() - 1).first -
+                      kept_->tokens.begin();
   const auto& windows = model_.info().group_windows;
   const bool windowed = std::any_of(windows.begin(), windows.end(), [](int w) { return w > 0; });
   int64_t done = windowed && shared < static_cast<std::ptrdiff_t>(kept_->tokens.size()) ? 0 : shared;

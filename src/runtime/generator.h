@@ -1,4 +1,5 @@
-// Generator: runs a set of requests to their ends on one model, together in ragged batches. Requests that arrive later are a scheduler's matter.
+// Generator: runs a set of requests to their ends on one model, together in ragged batches. Requests that arrive later are a scheduler's
+// matter.
 #pragma once
 #include <functional>
 #include <optional>
@@ -15,10 +16,10 @@ namespace infernum {
 struct GenerationRequest {
   std::vector<int32_t> prompt;
   SamplingParams sampling;
-  int64_t max_tokens = 0;          ///< 0: until the context is full
-  std::vector<int32_t> stop_ids;   ///< end of generation; not part of the text
-  std::vector<std::string> stop;   ///< strings that end the text before them
-  int top_logprobs = -1;           ///< alternatives per token; 0: the token's own logprob alone; -1: none
+  int64_t max_tokens = 0;         ///< 0: until the context is full
+  std::vector<int32_t> stop_ids;  ///< end of generation; not part of the text
+  std::vector<std::string> stop;  ///< strings that end the text before them
+  int top_logprobs = -1;          ///< alternatives per token; 0: the token's own logprob alone; -1: none
 };
 
 enum class FinishReason { Running, Stop, Length, Cancelled };

@@ -36,7 +36,8 @@ std::vector<int32_t> ids(const Generation& g) {
 
 TEST(Generator, ABatchGivesEachRequestWhatItGetsAlone) {
   const Bundled m;
-  const std::vector<GenerationRequest> requests{m.request("Once upon a time", 20), m.request("The king said", 7), m.request("In a dark forest there lived an old woman who", 13)};
+  const std::vector<GenerationRequest> requests{m.request("Once upon a time", 20), m.request("The king said", 7),
+                                                m.request("In a dark forest there lived an old woman who", 13)};
   Generator together(*m.model, m.tokenizer, {.prefill_chunk = 3, .max_sequences = 3});
   const auto batch = together.run(requests);
   for (size_t i = 0; i < requests.size(); i++) {
@@ -94,7 +95,8 @@ TEST(Generator, ATurnReusesWhatItSharesWithTheLast) {
 TEST(Generator, CancelsWhenTheListenerSaysSo) {
   const Bundled m;
   Generator generator(*m.model, m.tokenizer, {.max_sequences = 2});
-  const auto results = generator.run({m.request("Once upon a time", 30), m.request("The king said", 10)}, [](size_t i, const std::string&) { return i != 0; });
+  const auto results = generator.run({m.request("Once upon a time", 30), m.request("The king said", 10)},
+                                     [](size_t i, const std::string&) { return i != 0; });
   EXPECT_EQ(results[0].finish, FinishReason::Cancelled);
   EXPECT_LT(results[0].tokens.size(), 5u);
   EXPECT_EQ(results[1].tokens.size(), 10u);

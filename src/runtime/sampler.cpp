@@ -90,7 +90,8 @@ void check_sampling(const SamplingParams& s, int64_t vocab_size) {
   check(s.top_p > 0 && s.top_p <= 1, "sampling: top_p lies above 0 and up to 1", s.top_p);
   check(s.min_p >= 0 && s.min_p <= 1, "sampling: min_p lies between 0 and 1", s.min_p);
   check(s.typical_p > 0 && s.typical_p <= 1, "sampling: typical_p lies above 0 and up to 1", s.typical_p);
-  check(s.repetition_penalty > 0 && s.repetition_penalty <= 100, "sampling: repetition_penalty lies above 0 and up to 100", s.repetition_penalty);
+  check(s.repetition_penalty > 0 && s.repetition_penalty <= 100, "sampling: repetition_penalty lies above 0 and up to 100",
+        s.repetition_penalty);
   check(std::abs(s.frequency_penalty) <= 2, "sampling: frequency_penalty lies between -2 and 2", s.frequency_penalty);
   check(std::abs(s.presence_penalty) <= 2, "sampling: presence_penalty lies between -2 and 2", s.presence_penalty);
   for (const auto& [id, bias] : s.logit_bias) {
@@ -104,8 +105,8 @@ double uniform(uint64_t seed, int64_t position) {
   return static_cast<double>(bits >> 11) * 0x1p-53;
 }
 
-int32_t sample(std::span<float> logits, const SamplingParams& s, std::span<const int32_t> prompt, std::span<const int32_t> output, int64_t position,
-               int64_t usable) {
+int32_t sample(std::span<float> logits, const SamplingParams& s, std::span<const int32_t> prompt, std::span<const int32_t> output,
+               int64_t position, int64_t usable) {
   for (const auto& [id, bias] : s.logit_bias) logits[static_cast<size_t>(id)] += bias;
   apply_penalties(logits, s, prompt, output);
   const auto count = static_cast<int32_t>(std::min<int64_t>(usable, static_cast<int64_t>(logits.size())));
@@ -122,7 +123,8 @@ int32_t sample(std::span<float> logits, const SamplingParams& s, std::span<const
   c.reserve(static_cast<size_t>(count));
   for (int32_t i = 0; i < count; i++)
     // Relative to the best one, so that no temperature makes it infinite.
-    if (const float l = logits[static_cast<size_t>(i)]; l > -INFINITY) c.push_back({i, (l - logits[static_cast<size_t>(best)]) / s.temperature});
+    if (const float l = logits[static_cast<size_t>(i)]; l > -INFINITY)
+      c.push_back({i, (l - logits[static_cast<size_t>(best)]) / s.temperature});
   if (s.top_k > 0 && static_cast<size_t>(s.top_k) < c.size()) {
     std::nth_element(c.begin(), c.begin() + s.top_k, c.end(), better);
     c.resize(static_cast<size_t>(s.top_k));

@@ -1,4 +1,5 @@
-// Sampling of the next token from logits. A token depends only on its logits, its sequence's tokens, and (seed, position): never on its batch.
+// Sampling of the next token from logits. A token depends only on its logits, its sequence's tokens, and (seed, position): never on its
+// batch.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -31,8 +32,8 @@ struct TokenLogprob {
 
 /// The token for `position` (its place in the sequence, prompt included). `logits` is changed. Ids from `usable` on (padding rows of the
 /// vocabulary) are never chosen. Throws if no token has a finite logit.
-int32_t sample(std::span<float> logits, const SamplingParams& params, std::span<const int32_t> prompt, std::span<const int32_t> output, int64_t position,
-               int64_t usable);
+int32_t sample(std::span<float> logits, const SamplingParams& params, std::span<const int32_t> prompt, std::span<const int32_t> output,
+               int64_t position, int64_t usable);
 
 /// log softmax of `logits` at `id`, and of the `top` most probable tokens in falling order.
 TokenLogprob logprob_of(std::span<const float> logits, int32_t id);

@@ -11,8 +11,8 @@ namespace infernum {
 /// The pools of a model's cache groups. Shared by all its sequences; used by one thread.
 class CachePools {
  public:
-  /// Allocates the model's cache for `tokens` tokens in all sequences together, of which there are at most `max_sequences` and which advance
-  /// by at most `step_tokens` per step (0: any number). A windowed group gets no more than its windows and one step need.
+  /// Allocates the model's cache for `tokens` tokens in all sequences together, of which there are at most `max_sequences` and which
+  /// advance by at most `step_tokens` per step (0: any number). A windowed group gets no more than its windows and one step need.
   CachePools(Model& model, int64_t tokens, int64_t max_sequences, int64_t step_tokens = 0);
   const ModelInfo& info() const { return *info_; }
   BlockPool& group(int g) { return pools_[static_cast<size_t>(g)]; }

@@ -78,13 +78,15 @@ TEST_P(Families, LogitsDoNotDependOnTheChunks) {
   const auto model = load(GetParam().folder, config(), options_for("prompt2"));
   const auto ids = golden.ids("prompt2.ids");
   const auto whole = test::SingleSequence(*model, 64).append(ids);
-  for (int64_t chunk : {1, 2, 7, 16, 33}) EXPECT_LE(relative_error(test::SingleSequence(*model, 64).append(ids, chunk), whole), 1e-5) << chunk;
+  for (int64_t chunk : {1, 2, 7, 16, 33})
+    EXPECT_LE(relative_error(test::SingleSequence(*model, 64).append(ids, chunk), whole), 1e-5) << chunk;
 }
 
 TEST_P(Families, HiddenStatesEqualTheReferenceLayerByLayer) {
   const auto model = load(GetParam().folder, config(), options_for("prompt1"));
   std::map<std::string, std::vector<float>> hidden;
-  model->observe([&](std::string_view name, const std::vector<int64_t>&, const std::vector<float>& values) { hidden[std::string(name)] = values; });
+  model->observe(
+      [&](std::string_view name, const std::vector<int64_t>&, const std::vector<float>& values) { hidden[std::string(name)] = values; });
   test::SingleSequence(*model, 64).append(golden.ids("prompt1.ids"));
   int compared = 0;
   for (; golden.has("prompt1.hidden" + std::to_string(compared)); compared++) {
@@ -199,8 +201,8 @@ TEST_P(Families, BrokenMathematicsIsSeen) {
 
 std::vector<Variant> variants() {
   std::vector<Variant> list;
-  for (const char* folder : {"llama-gqa", "llama2-mha", "llama3-rope", "llama-bias", "llama-dynamic", "llama-linear-rope", "llama-yarn", "mistral-swa", "mixtral",
-                             "qwen2-swa", "qwen2-tied", "qwen3", "qwen3-moe", "qwen3-moe-nonorm"})
+  for (const char* folder : {"llama-gqa", "llama2-mha", "llama3-rope", "llama-bias", "llama-dynamic", "llama-linear-rope", "llama-yarn",
+                             "mistral-swa", "mixtral", "qwen2-swa", "qwen2-tied", "qwen3", "qwen3-moe", "qwen3-moe-nonorm"})
     for (const char* file : {"config.json", "config.legacy.json"}) list.push_back({folder, file});
   return list;
 }

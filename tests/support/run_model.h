@@ -18,7 +18,8 @@ class SingleSequence {
     for (int64_t done = 0; done < static_cast<int64_t>(tokens.size());) {
       const int64_t n = std::min<int64_t>(chunk, static_cast<int64_t>(tokens.size()) - done);
       check(cache_.reserve(position_ + n), "test: cache too small");
-      const StepItem item{&cache_, std::span(tokens).subspan(static_cast<size_t>(done), static_cast<size_t>(n)), position_, StepItem::Logits::All};
+      const StepItem item{&cache_, std::span(tokens).subspan(static_cast<size_t>(done), static_cast<size_t>(n)), position_,
+                          StepItem::Logits::All};
       const StepLogits step = run_step(model_, std::span(&item, 1));
       logits.insert(logits.end(), step.values.begin(), step.values.end());
       position_ += n;

@@ -5,7 +5,8 @@
 
 namespace infernum {
 
-/// Each level includes the ones before it. Avx512 stands for F, BW, DQ, VL, VNNI and BF16 together (Ice Lake server + BF16, Zen 4 and later).
+/// Each level includes the ones before it. Avx512 stands for F, BW, DQ, VL, VNNI and BF16 together (Ice Lake server + BF16, Zen 4 and
+/// later).
 enum class Isa { Portable, Avx2, Avx512 };
 
 Isa best_isa();                        ///< what this processor and operating system offer

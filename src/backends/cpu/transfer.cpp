@@ -13,8 +13,10 @@ std::vector<float> to_host(Queue<Cpu>&, const View<Cpu>& view) {
     for (int64_t r = 0; r < view.rows(); r++, out += view.cols())
       for (int64_t c = 0; c < view.cols(); c++) out[c] = static_cast<float>(view.row<const T>(r)[c]);
   };
-  if (view.dtype == DType::I32) copy(Type<int32_t>{});
-  else dispatch_float(view.dtype, copy);
+  if (view.dtype == DType::I32)
+    copy(Type<int32_t>{});
+  else
+    dispatch_float(view.dtype, copy);
   return values;
 }
 

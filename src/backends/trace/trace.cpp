@@ -26,7 +26,8 @@ int Queue<Trace>::value_at(const void* address) const {
 
 void record(Queue<Trace>& queue, std::string_view op, const std::vector<View<Trace>>& views, int outputs, Cost cost) {
   TraceNode node{std::string(op), queue.scope, {}, {}, cost};
-  for (const auto& v : views) (static_cast<int>(node.outputs.size()) < outputs ? node.outputs : node.inputs).push_back(queue.value_at(v.data));
+  for (const auto& v : views)
+    (static_cast<int>(node.outputs.size()) < outputs ? node.outputs : node.inputs).push_back(queue.value_at(v.data));
   queue.graph.nodes.push_back(std::move(node));
 }
 

@@ -30,7 +30,7 @@ struct TraceValue {
 
 struct TraceNode {
   std::string op;
-  std::string scope;  ///< "block/" for the parts of a block
+  std::string scope;                 ///< "block/" for the parts of a block
   std::vector<int> inputs, outputs;  ///< indices into TraceGraph::values
   Cost cost;
 };
@@ -64,7 +64,9 @@ std::shared_ptr<void> allocate(Queue<Trace>& queue, const Shape& shape, DType dt
 /// Restores the scope when it goes.
 class TraceScope {
  public:
-  TraceScope(Queue<Trace>& queue, std::string_view name) : queue_(queue), before_(queue.scope.size()) { queue.scope += std::string(name) + "/"; }
+  TraceScope(Queue<Trace>& queue, std::string_view name) : queue_(queue), before_(queue.scope.size()) {
+    queue.scope += std::string(name) + "/";
+  }
   ~TraceScope() { queue_.scope.resize(before_); }
   TraceScope(const TraceScope&) = delete;
   TraceScope& operator=(const TraceScope&) = delete;
@@ -76,13 +78,14 @@ class TraceScope {
 inline TraceScope enter_scope(Queue<Trace>& queue, std::string_view name) { return {queue, name}; }
 
 template <class Op>
-concept Primitive = !requires { &Op::is_block; };
+concept Primitive = !requires {
+  &Op::is_block;
+};
 
 void record(Queue<Trace>& queue, std::string_view op, const std::vector<View<Trace>>& views, int outputs, Cost cost);
 
 template <Primitive Op, class... A>
-requires(requires { Op::name; })
-void kernel(Op, Queue<Trace>& queue, const View<Trace>& first, const A&... rest) {
+requires(requires { Op::name; }) void kernel(Op, Queue<Trace>& queue, const View<Trace>& first, const A&... rest) {
   std::vector<View<Trace>> views{first};
   double bytes = static_cast<double>(first.bytes());
   const auto add = [&](const auto& a) {

@@ -6,7 +6,8 @@ namespace infernum {
 
 void kernel(SwiGlu, Queue<Cpu>& q, View<Cpu> y, View<Cpu> gate, View<Cpu> up) {
   const RowOps& ops = row_ops(q.isa);
-  for_rows(q, ops, y, [&](float* out, const float* g, const float* u) { ops.swiglu(out, g, u, y.cols()); }, gate, up);
+  for_rows(
+      q, ops, y, [&](float* out, const float* g, const float* u) { ops.swiglu(out, g, u, y.cols()); }, gate, up);
 }
 
 }  // namespace infernum

@@ -10,8 +10,8 @@
 
 namespace infernum {
 
-void kernel(CacheAppend, Queue<Cpu>& q, View<Cpu> k_cache, View<Cpu> v_cache, View<Cpu> k, View<Cpu> v, View<Cpu> positions, View<Cpu> query_start,
-            View<Cpu> block_table) {
+void kernel(CacheAppend, Queue<Cpu>& q, View<Cpu> k_cache, View<Cpu> v_cache, View<Cpu> k, View<Cpu> v, View<Cpu> positions,
+            View<Cpu> query_start, View<Cpu> block_table) {
   const RowOps& ops = row_ops(q.isa);
   const int64_t heads = v_cache.size[1], head_dim = v_cache.size[3], per_block = heads * head_dim * block_tokens;
   const int32_t* start = query_start.as<const int32_t>();
@@ -24,7 +24,8 @@ void kernel(CacheAppend, Queue<Cpu>& q, View<Cpu> k_cache, View<Cpu> v_cache, Vi
         const int64_t base = block_table.row<const int32_t>(sequence)[position / block_tokens] * per_block, slot = position % block_tokens;
         const float *from_k = read_row(ops, k, t, k_row), *from_v = read_row(ops, v, t, v_row);
         for (int64_t h = 0; h < heads; h++) {
-          T *to_k = k_cache.as<T>() + base + h * head_dim * block_tokens + slot, *to_v = v_cache.as<T>() + base + (h * block_tokens + slot) * head_dim;
+          T *to_k = k_cache.as<T>() + base + h * head_dim * block_tokens + slot,
+            *to_v = v_cache.as<T>() + base + (h * block_tokens + slot) * head_dim;
           for (int64_t d = 0; d < head_dim; d++) {
             to_k[d * block_tokens] = static_cast<T>(from_k[h * head_dim + d]);
             to_v[d] = static_cast<T>(from_v[h * head_dim + d]);
@@ -54,8 +55,8 @@ std::vector<Task> cut(const int32_t* start, int64_t sequences, int64_t kv_heads,
 
 }  // namespace
 
-void kernel(Attention, Queue<Cpu>& queue, View<Cpu> y, View<Cpu> q, View<Cpu> k_cache, View<Cpu> v_cache, View<Cpu> positions, View<Cpu> query_start,
-            View<Cpu> block_table, View<Cpu> sinks, AttentionParams p) {
+void kernel(Attention, Queue<Cpu>& queue, View<Cpu> y, View<Cpu> q, View<Cpu> k_cache, View<Cpu> v_cache, View<Cpu> positions,
+            View<Cpu> query_start, View<Cpu> block_table, View<Cpu> sinks, AttentionParams p) {
   const RowOps& ops = row_ops(queue.isa);
   const AttendTile attend = attend_tile(queue.isa, k_cache.dtype);
   const int64_t kv_heads = v_cache.size[1], D = p.head_dim, group = q.cols() / D / kv_heads;
@@ -80,11 +81,13 @@ void kernel(Attention, Queue<Cpu>& queue, View<Cpu> y, View<Cpu> q, View<Cpu> k_
           if (sinks.data) tile_sinks[static_cast<size_t>(t * group + g)] = sinks.as<const float>()[task.kv_head * group + g];
         }
       }
-      const char *k = k_cache.as<const char>() + task.kv_head * per_head * element, *v = v_cache.as<const char>() + task.kv_head * per_head * element;
+      const char *k = k_cache.as<const char>() + task.kv_head * per_head * element,
+                 *v = v_cache.as<const char>() + task.kv_head * per_head * element;
       attend({tile_q.data(), tile_out.data(), position.data(), sinks.data ? tile_sinks.data() : nullptr, rows, D, k, v, kv_heads * per_head,
               block_table.row<const int32_t>(task.sequence), p.window, p.softcap, scratch.data()});
       for (int64_t t = 0; t < task.tokens; t++)
-        ops.from_f32(y.row_bytes(task.first + t) + bytes_of(y.dtype, task.kv_head * group * D), y.dtype, tile_out.data() + t * group * D, group * D);
+        ops.from_f32(y.row_bytes(task.first + t) + bytes_of(y.dtype, task.kv_head * group * D), y.dtype, tile_out.data() + t * group * D,
+                     group * D);
     }
   });
 }

@@ -8,14 +8,14 @@
 namespace infernum {
 
 struct AttentionTile {
-  const float* q;          ///< (rows, D), already scaled; rows of one token's heads are neighbours
-  float* out;              ///< (rows, D)
-  const int32_t* position; ///< (rows)
-  const float* sinks;      ///< (rows), or null
+  const float* q;           ///< (rows, D), already scaled; rows of one token's heads are neighbours
+  float* out;               ///< (rows, D)
+  const int32_t* position;  ///< (rows)
+  const float* sinks;       ///< (rows), or null
   int64_t rows;
   int64_t head_dim;
-  const void* k;  ///< this kv head in block 0: (D, 16)
-  const void* v;  ///< this kv head in block 0: (16, D)
+  const void* k;         ///< this kv head in block 0: (D, 16)
+  const void* v;         ///< this kv head in block 0: (16, D)
   int64_t block_stride;  ///< elements from a block to the next
   const int32_t* block_table;
   int window;

@@ -28,7 +28,8 @@ void kernel(AllGather, Queue<Cpu>& q, View<Cpu> y, View<Cpu> x) {
     const int64_t bytes = bytes_of(x.dtype, x.cols());
     for (int64_t r = 0; r < y.rows(); r++)
       for (size_t p = 0; p < parts.size(); p++)
-        std::memcpy(y.row_bytes(r) + static_cast<int64_t>(p) * bytes, static_cast<const View<Cpu>*>(parts[p])->row_bytes(r), static_cast<size_t>(bytes));
+        std::memcpy(y.row_bytes(r) + static_cast<int64_t>(p) * bytes, static_cast<const View<Cpu>*>(parts[p])->row_bytes(r),
+                    static_cast<size_t>(bytes));
   });
 }
 

@@ -43,7 +43,8 @@ void kernel(CombineExperts, Queue<Cpu>& q, View<Cpu> y, View<Cpu> x, View<Cpu> w
     for (int64_t t = begin; t < end; t++) {
       float* target = write_row(y, t, out);
       std::fill_n(target, y.cols(), 0.f);
-      for (int64_t s = 0; s < chosen; s++) ops.scaled_add(target, weights.row<const float>(t)[s], read_row(ops, x, t * chosen + s, in), y.cols());
+      for (int64_t s = 0; s < chosen; s++)
+        ops.scaled_add(target, weights.row<const float>(t)[s], read_row(ops, x, t * chosen + s, in), y.cols());
       finish_row(ops, y, t, out);
     }
   });

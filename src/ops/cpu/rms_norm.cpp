@@ -6,7 +6,8 @@ namespace infernum {
 
 void kernel(RmsNorm, Queue<Cpu>& q, View<Cpu> y, View<Cpu> x, View<Cpu> w, float eps) {
   const RowOps& ops = row_ops(q.isa);
-  for_rows(q, ops, y, [&](float* out, const float* in) { ops.rms_norm(out, in, w.as<const float>(), y.cols(), eps); }, x);
+  for_rows(
+      q, ops, y, [&](float* out, const float* in) { ops.rms_norm(out, in, w.as<const float>(), y.cols(), eps); }, x);
 }
 
 }  // namespace infernum

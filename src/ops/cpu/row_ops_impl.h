@@ -39,26 +39,32 @@ inline float sum_of_squares(const float* x, int64_t n) {
 
 void rms_norm(float* y, const float* x, const float* w, int64_t n, float eps) {
   const Vec scale = splat(1 / std::sqrt(sum_of_squares(x, n) / static_cast<float>(n) + eps));
-  map(y, n, [scale](Vec v, Vec g) { return v * scale * g; }, x, w);
+  map(
+      y, n, [scale](Vec v, Vec g) { return v * scale * g; }, x, w);
 }
 void add(float* y, const float* a, const float* b, int64_t n) {
-  map(y, n, [](Vec u, Vec v) { return u + v; }, a, b);
+  map(
+      y, n, [](Vec u, Vec v) { return u + v; }, a, b);
 }
 void add_rms_norm(float* sum, float* y, const float* h, const float* x, const float* w, int64_t n, float eps) {
   add(sum, h, x, n);
   rms_norm(y, sum, w, n, eps);
 }
 void mul(float* y, const float* a, const float* b, int64_t n) {
-  map(y, n, [](Vec u, Vec v) { return u * v; }, a, b);
+  map(
+      y, n, [](Vec u, Vec v) { return u * v; }, a, b);
 }
 void silu_row(float* y, const float* x, int64_t n) {
-  map(y, n, [](Vec v) { return silu(v); }, x);
+  map(
+      y, n, [](Vec v) { return silu(v); }, x);
 }
 void swiglu(float* y, const float* gate, const float* up, int64_t n) {
-  map(y, n, [](Vec g, Vec u) { return silu(g) * u; }, gate, up);
+  map(
+      y, n, [](Vec g, Vec u) { return silu(g) * u; }, gate, up);
 }
 void scaled_add(float* y, float a, const float* x, int64_t n) {
-  map(y, n, [a](Vec v, Vec old) { return old + a * v; }, x, y);
+  map(
+      y, n, [a](Vec v, Vec old) { return old + a * v; }, x, y);
 }
 void rotate_half(float* y, const float* x, const float* cos, const float* sin, int64_t half) {
   float low[lanes];
@@ -89,14 +95,20 @@ inline void narrow(T* y, const float* x, int64_t n) {
   for (; i < n; i++) y[i] = static_cast<T>(x[i]);
 }
 void to_f32(float* y, const void* x, DType from, int64_t n) {
-  if (from == DType::BF16) widen(y, static_cast<const BF16*>(x), n);
-  else if (from == DType::F16) widen(y, static_cast<const F16*>(x), n);
-  else std::memcpy(y, x, static_cast<size_t>(n) * sizeof(float));
+  if (from == DType::BF16)
+    widen(y, static_cast<const BF16*>(x), n);
+  else if (from == DType::F16)
+    widen(y, static_cast<const F16*>(x), n);
+  else
+    std::memcpy(y, x, static_cast<size_t>(n) * sizeof(float));
 }
 void from_f32(void* y, DType to, const float* x, int64_t n) {
-  if (to == DType::BF16) narrow(static_cast<BF16*>(y), x, n);
-  else if (to == DType::F16) narrow(static_cast<F16*>(y), x, n);
-  else std::memcpy(y, x, static_cast<size_t>(n) * sizeof(float));
+  if (to == DType::BF16)
+    narrow(static_cast<BF16*>(y), x, n);
+  else if (to == DType::F16)
+    narrow(static_cast<F16*>(y), x, n);
+  else
+    std::memcpy(y, x, static_cast<size_t>(n) * sizeof(float));
 }
 
 constexpr RowOps row_ops_here{rms_norm, add_rms_norm, add, mul, silu_row, swiglu, scaled_add, rotate_half, to_f32, from_f32};
