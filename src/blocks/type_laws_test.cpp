@@ -126,8 +126,8 @@ struct Laws {
   static_assert(CanHeadNorm<F, F> && CanHeadNorm<S, F> && !CanHeadNorm<P, F> && !CanHeadNorm<S, S>);
   static_assert(CanRope<S, F> && CanRope<F, F> && !CanRope<P, F> && !CanRope<S, P>);
   static_assert(CanRopeTable<F, F> && !CanRopeTable<P, F> && !CanRopeTable<F, S>);
-  static_assert(CanAppend<KvLayer<B>, S, S, Batch<B>> && !CanAppend<KvLayer<B>, P, P, Batch<B>> && !CanAppend<KvLayer<B>, S, F, Batch<B>>);
-  static_assert(CanAttend<S, KvLayer<B>, Batch<B>> && !CanAttend<P, KvLayer<B>, Batch<B>>);
+  static_assert(CanAppend<LayerState<B>, S, S, Batch<B>> && !CanAppend<LayerState<B>, P, P, Batch<B>> && !CanAppend<LayerState<B>, S, F, Batch<B>>);
+  static_assert(CanAttend<S, LayerState<B>, Batch<B>> && !CanAttend<P, LayerState<B>, Batch<B>>);
   static_assert(CanAddRmsNorm<F, F, F> && !CanAddRmsNorm<F, P, F> && !CanAddRmsNorm<P, P, F> && !CanAddRmsNorm<F, S, F> &&
                 !CanAddRmsNorm<S, S, F>);
   static_assert(CanRoute<F> && !CanRoute<P> && !CanRoute<S>);
@@ -156,8 +156,8 @@ struct Laws {
   static_assert(!CanAddRmsNorm<F, Foreign, F> && !CanAddRmsNorm<F, F, Foreign>);
   static_assert(!CanRope<S, Foreign> && !CanRopeTable<F, Foreign> && !CanEmbed<F, Foreign> && !CanTakeRows<F, Foreign> &&
                 !CanCombine<F, Foreign>);
-  static_assert(!CanAttend<S, KvLayer<Other>, Batch<B>> && !CanAttend<S, KvLayer<B>, Batch<Other>>);
-  static_assert(!CanAppend<KvLayer<Other>, S, S, Batch<B>> && !CanAppend<KvLayer<B>, S, S, Batch<Other>>);
+  static_assert(!CanAttend<S, LayerState<Other>, Batch<B>> && !CanAttend<S, LayerState<B>, Batch<Other>>);
+  static_assert(!CanAppend<LayerState<Other>, S, S, Batch<B>> && !CanAppend<LayerState<B>, S, S, Batch<Other>>);
   static_assert(!std::is_constructible_v<F, Foreign> && !std::is_assignable_v<F&, Foreign>);
 };
 template struct Laws<Cpu, Trace>;

@@ -15,8 +15,8 @@ Tensor<Trace> place(Device<Trace>& device, const StoredTensor& t);
 Tensor<Cpu> place_blocks(Device<Cpu>& device, const StoredTensor& t);
 Tensor<Trace> place_blocks(Device<Trace>& device, const StoredTensor& t);
 
-/// Converted to F32: norms, biases and other vectors.
-Tensor<Cpu> place_f32(Device<Cpu>& device, const StoredTensor& t);
-Tensor<Trace> place_f32(Device<Trace>& device, const StoredTensor& t);
+/// Converted to F32, plus `offset`: norms, biases and other vectors.
+Tensor<Cpu> place_f32(Device<Cpu>& device, const StoredTensor& t, float offset = 0);
+Tensor<Trace> place_f32(Device<Trace>& device, const StoredTensor& t, float offset = 0);
 
 }  // namespace infernum

@@ -9,7 +9,9 @@ template <class B>
 struct Norm {
   Tensor<B> weight;  ///< (n) F32
   float eps;
-  Norm(const Weights<B>& w, int64_t n, float epsilon) : weight(w.vector("weight", n)), eps(epsilon) {}
+  /// `zero_centred`: the checkpoint stores weight - 1 (Gemma).
+  Norm(const Weights<B>& w, int64_t n, float epsilon, bool zero_centred = false)
+      : weight(w.vector("weight", n, zero_centred ? 1.f : 0.f)), eps(epsilon) {}
   Tensor<B> operator()(const Tensor<B>& x) const { return rms_norm(x, weight, eps); }
 };
 
@@ -18,7 +20,8 @@ template <class B>
 struct HeadNorm {
   Tensor<B> weight;  ///< (D) F32
   float eps;
-  HeadNorm(const Weights<B>& w, int64_t head_dim, float epsilon) : weight(w.vector("weight", head_dim)), eps(epsilon) {}
+  HeadNorm(const Weights<B>& w, int64_t head_dim, float epsilon, bool zero_centred = false)
+      : weight(w.vector("weight", head_dim, zero_centred ? 1.f : 0.f)), eps(epsilon) {}
   template <Complete L>
   Tensor<B, L> operator()(const Tensor<B, L>& x) const {
     return head_norm(x, weight, eps);

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "core/check.h"
+#include "core/half.h"
 
 namespace infernum {
 namespace {
@@ -98,6 +99,10 @@ RopeFrequencies rope_frequencies(const RopeConfig& c, int64_t context) {
     check(c.rope_type == "default", "rope: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope", c.rope_type);
   }
   if (!c.inv_freq_divisors.empty()) w = divided(std::move(w), c.inv_freq_divisors, "rope_freqs");
+  const bool renewed = (c.rope_type == "dynamic" && context > c.max_position_embeddings) ||
+                       (c.rope_type == "longrope" && context > c.original_max_position_embeddings);
+  if (c.bf16_frequencies && !renewed)
+    for (double& f : w) f = static_cast<float>(BF16(static_cast<float>(f)));
   return {std::move(w), static_cast<float>(scale)};
 }
 

@@ -22,6 +22,9 @@ struct RopeConfig {
   std::vector<double> short_factor, long_factor;  // longrope
   std::vector<double> inv_freq_divisors;          // GGUF's rope_freqs: divides the default frequencies
   bool rope_interleaved = false;                  // rotate pairs (2i, 2i+1)
+  /// Round the frequencies to bfloat16, as a reference run has them whose whole model, buffers included, was cast to bfloat16 and back.
+  /// For comparison with such recordings only. What a reference derives anew for a long context (dynamic, longrope) stays exact.
+  bool bf16_frequencies = false;
 };
 
 struct RopeFrequencies {

@@ -98,7 +98,7 @@ TEST(Config, ReadsTheSharedKeys) {
   EXPECT_FALSE(c.tie_word_embeddings);
   json.erase("num_key_value_heads");
   EXPECT_EQ(DecoderConfig(ConfigReader{json.dump()}).num_key_value_heads, 4);
-  EXPECT_EQ(DecoderConfig(ConfigReader{json.dump()}, 6).head_dim, 6);
+  EXPECT_EQ(DecoderConfig(ConfigReader{json.dump()}, {.head_dim = 6}).head_dim, 6);
 }
 
 TEST(Config, BothSpellingsOfRopeAreOne) {
@@ -108,10 +108,10 @@ TEST(Config, BothSpellingsOfRopeAreOne) {
   five["rope_parameters"] = {{"rope_type", "linear"}, {"factor", 4.}, {"rope_theta", 5000.}};
   for (const auto& json : {four, five}) {
     const DecoderConfig c(ConfigReader{json.dump()});
-    EXPECT_EQ(c.rope.rope_type, "linear");
-    EXPECT_EQ(c.rope.rope_theta, 5000);
-    EXPECT_EQ(c.rope.factor, 4);
-    EXPECT_EQ(c.rope.rotary_dim, 4);
+    EXPECT_EQ(c.ropes[0].rope_type, "linear");
+    EXPECT_EQ(c.ropes[0].rope_theta, 5000);
+    EXPECT_EQ(c.ropes[0].factor, 4);
+    EXPECT_EQ(c.ropes[0].rotary_dim, 4);
   }
 }
 
@@ -198,7 +198,7 @@ TEST(Config, WindowsFollowTheirFamily) {
     config["architectures"] = {architecture};
     const auto report = trace_model(test::checkpoint_of(config), {}, 4, true);
     std::vector<int> list;
-    for (const auto& layer : report.info.cache) list.push_back(layer.window);
+    for (const auto& state : report.info.states) list.push_back(static_cast<int>(state.retention.tokens));
     return list;
   };
   auto json = tiny_llama();

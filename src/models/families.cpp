@@ -7,8 +7,14 @@
 
 namespace infernum {
 const std::vector<const Family*>& families() {
-  static const std::vector<const Family*> list{&llama_family, &mistral_family, &mixtral_family,
-                                               &qwen2_family, &qwen3_family,   &qwen3_moe_family};
+  static const std::vector<const Family*> list{
+      &llama_family,      //
+      &mistral_family,    //
+      &mixtral_family,    //
+      &qwen2_family,      //
+      &qwen3_family,      //
+      &qwen3_moe_family,  //
+  };
   return list;
 }
 

@@ -6,7 +6,12 @@
 
 namespace infernum {
 
-extern const Family llama_family, mistral_family, mixtral_family, qwen2_family, qwen3_family, qwen3_moe_family;
+extern const Family llama_family;
+extern const Family mistral_family;
+extern const Family mixtral_family;
+extern const Family qwen2_family;
+extern const Family qwen3_family;
+extern const Family qwen3_moe_family;
 
 const std::vector<const Family*>& families();
 

@@ -79,7 +79,7 @@ TraceReport trace_model(const Checkpoint& checkpoint, const ModelOptions& option
   Headers headers(source);
   auto report = find_family(config).trace(config, headers, options, tokens);
   if (!headers_only || !checkpoint.tensors.empty())
-    source.check_complete(report.info.num_hidden_layers, config.boolean("tie_word_embeddings").value_or(false));
+    source.check_complete(report.info.num_hidden_layers, report.info.tied);
   return report;
 }
 

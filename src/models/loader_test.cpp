@@ -136,7 +136,7 @@ TEST(Loader, ATraceReadsNoData) {
 }
 
 struct BatchTest : testing::Test {
-  ModelInfo info{"test", 100, 8, 2, 1000, {{1, 4, 0}, {1, 4, 20}}, {0, 20}, {0, 1}, DType::F32};
+  ModelInfo info{"test", 100, 8, 2, 1000, false, 1, DType::F32, {}, {{}, {Retention::Kind::Window, 20}}, {}};
   std::vector<int64_t> blocks{8, 8};
   /// Two sequences: positions 0..2 and 40.
   HostBatch good{{1, 2, 3, 4}, {0, 1, 2, 40}, {0, 3, 4}, {{1, 0, 0, 2, 3, 4}, {1, 0, 0, -9, 3, 4}}, {2, 3}};

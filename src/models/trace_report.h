@@ -17,7 +17,6 @@ struct TraceStep {
 
 struct TraceReport {
   ModelInfo info;
-  int ranks;
   TraceStep prefill, decode;
   int64_t weight_bytes() const;  ///< one rank's, as stored; a tied matrix counts once
 };

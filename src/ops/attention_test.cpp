@@ -42,7 +42,7 @@ TEST_P(AttentionTest, EqualsTheDefinition) {
   std::reverse(table.begin(), table.end());
   // Unwritten cache holds NaN: nothing may leak from behind the last key.
   const auto cache = [&](const Shape& shape) { return cpu.filled(shape, c.cache, NAN); };
-  const KvLayer<Cpu> kv{cache({blocks, c.kv_heads, D, block_tokens}), cache({blocks, c.kv_heads, block_tokens, D}), 0};
+  const LayerState<Cpu> kv{{cache({blocks, c.kv_heads, D, block_tokens}), cache({blocks, c.kv_heads, block_tokens, D})}, 0};
 
   std::vector<std::vector<float>> keys, values;  // per sequence, as cached
   std::vector<int32_t> ids, positions;
@@ -79,7 +79,7 @@ TEST_P(AttentionTest, EqualsTheDefinition) {
   const auto sink_values = random_values(c.heads, 9);
   if (c.sinks) sinks = cpu.tensor<Shard>({c.heads}, DType::F32, sink_values);
   const auto got = to_host(cpu.queue, attention(cpu.tensor<Shard>({T, c.heads * D}, DType::F32, q_values), kv, batch,
-                                                AttentionParams{static_cast<int>(D), 0.3f, c.window, c.softcap, 0}, sinks)
+                                                AttentionParams{static_cast<int>(D), 0.3f, c.window, 0, c.softcap, 0}, sinks)
                                           .view());
   const auto round = [&](float x) {
     return c.cache == DType::F32 ? x : c.cache == DType::F16 ? static_cast<float>(F16(x)) : static_cast<float>(BF16(x));
@@ -177,7 +177,7 @@ INSTANTIATE_TEST_SUITE_P(All, RopeTest,
 TEST(Attention, ErrorsNameTheShapes) {
   CpuFixture cpu;
   // A cache of 3 blocks, 2 heads of 4.
-  const KvLayer<Cpu> kv{cpu.filled({3, 2, 4, block_tokens}, DType::F32, 0), cpu.filled({3, 2, block_tokens, 4}, DType::F32, 0), 0};
+  const LayerState<Cpu> kv{{cpu.filled({3, 2, 4, block_tokens}, DType::F32, 0), cpu.filled({3, 2, block_tokens, 4}, DType::F32, 0)}, 0};
   Batch<Cpu> batch{cpu.ints({0}), cpu.ints({0}), cpu.ints({0, 1}), {}, cpu.ints({0}), 1};
   batch.block_tables.push_back(from_host(cpu.device, {1, 1}, {0}));
   const auto append = [&](const Shape& k, const Shape& v) {

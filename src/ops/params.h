@@ -13,6 +13,7 @@ struct AttentionParams {
   int head_dim = 0;
   float scale = 1;
   int window = 0;       ///< keys seen, the query's own included; 0: all
+  int chunk = 0;        ///< keys seen are those of the query's own chunk of so many positions; 0: all
   float softcap = 0;    ///< c * tanh(s / c) on the scaled scores; 0: none
   int64_t context = 0;  ///< longest sequence of the batch, known to the host: sizes grids and traces
 };
