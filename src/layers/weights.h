@@ -24,6 +24,9 @@ enum class Split { None, Rows, Cols };
 /// This rank's part. n (or k) must be divisible by the ranks, and by whole blocks.
 StoredTensor split(const StoredTensor& t, Split how, int rank, int ranks);
 
+/// f of every element of a vector, in F32; without data where there is none.
+StoredTensor mapped(const StoredTensor& t, float (*f)(float));
+
 template <class B>
 class Weights {
  public:
@@ -49,6 +52,11 @@ class Weights {
   /// A vector in F32, this rank's part of it.
   Tensor<B, Shard> vector_part(std::string_view leaf, int64_t n) const {
     return relabel<Shard>(place_f32(*device_, split(source_->read(name(leaf), {n}), Split::Rows, device_->rank, device_->ranks)));
+  }
+  /// The same with f of every element.
+  Tensor<B, Shard> vector_part(std::string_view leaf, int64_t n, float (*f)(float)) const {
+    const StoredTensor t = mapped(source_->read(name(leaf), {n}), f);
+    return relabel<Shard>(place_f32(*device_, split(t, Split::Rows, device_->rank, device_->ranks)));
   }
   /// A matrix (n, k), this rank's part of it, in whatever format it is stored.
   LinearWeight<B> linear(std::string_view leaf, int64_t n, int64_t k, Split how) const {

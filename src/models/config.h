@@ -33,6 +33,8 @@ struct DecoderConfig {
   bool zero_centred_norm = false;  ///< norms are stored as weight - 1
   float embedding_scale = 1, logit_scale = 1, logit_softcap = 0;
 
+  /// Name of a layer's token mixer in the checkpoint.
+  std::string_view attention_scope(int64_t) const { return "self_attn"; }
   /// Of grouped-query attention in one layer.
   AttentionShape attention(int64_t layer, bool qkv_bias, bool o_bias) const;
 
