@@ -15,6 +15,14 @@ struct AttentionParams {
   int window = 0;       ///< keys seen, the query's own included; 0: all
   float softcap = 0;    ///< c * tanh(s / c) on the scaled scores; 0: none
   int64_t context = 0;  ///< longest sequence of the batch, known to the host: sizes grids and traces
+  int chunk = 0;        ///< key k is seen by query q only if k / chunk == q / chunk; 0: no such rule
+};
+
+struct LatentParams {
+  int rank = 0;  ///< R: components of the latent, which are the values too
+  int rope = 0;  ///< P: components of the rotated key behind it
+  float scale = 1;
+  int64_t context = 0;  ///< as in AttentionParams
 };
 
 }  // namespace infernum
