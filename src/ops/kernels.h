@@ -206,6 +206,28 @@ struct Attention {
 void kernel(Attention, Queue<Cpu>&, View<Cpu> y, View<Cpu> q, View<Cpu> k_cache, View<Cpu> v_cache, View<Cpu> positions,
             View<Cpu> query_start, View<Cpu> block_table, View<Cpu> sinks, AttentionParams);
 
+// Writes [c (T, R) | kr (T, P)] to the rows of latent (blocks, block_tokens, R + P) at their positions.
+struct LatentAppend {
+  static constexpr auto name = "latent_append";
+  template <class V>
+  static OpCost cost(const V&, const V& c, const V& kr, const V&, const V&, const V&) {
+    return {0, 2. * double(c.bytes() + kr.bytes())};
+  }
+};
+void kernel(LatentAppend, Queue<Cpu>&, View<Cpu> latent, View<Cpu> c, View<Cpu> kr, View<Cpu> positions, View<Cpu> query_start,
+            View<Cpu> block_table);
+
+// y (T, Nq * R) = softmax(scale * q * [c | kr]^T, causal) * c; q (T, Nq * (R + P)): every head reads the same rows.
+struct LatentAttention {
+  static constexpr auto name = "latent_attention";
+  template <class V>
+  static OpCost cost(const V& y, const V& q, const V& latent, const V&, const V& start, const V&, LatentParams p) {
+    return latent_attention_cost(y, q, latent, start, p);
+  }
+};
+void kernel(LatentAttention, Queue<Cpu>&, View<Cpu> y, View<Cpu> q, View<Cpu> latent, View<Cpu> positions, View<Cpu> query_start,
+            View<Cpu> block_table, LatentParams);
+
 // ---- collectives --------------------------------------------------------------------------------------------------------------------
 // x becomes the sum over all ranks. y (rows, ranks * n) = the shards x (rows, n) of all ranks side by side.
 struct AllReduce {

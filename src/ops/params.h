@@ -18,4 +18,11 @@ struct AttentionParams {
   int64_t context = 0;  ///< longest sequence of the batch, known to the host: sizes grids and traces
 };
 
+struct LatentParams {
+  int rank = 0;  ///< R: components of the latent, which are the values too
+  int rope = 0;  ///< P: components of the rotated key behind it
+  float scale = 1;
+  int64_t context = 0;  ///< as in AttentionParams
+};
+
 }  // namespace infernum
