@@ -68,6 +68,12 @@ struct ScaleRows {
 };
 void kernel(ScaleRows, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> s);
 
+// y (T, n) = x (T, n) times a factor that grows with the token's position; positions (T) I32.
+struct PositionScale {
+  static constexpr auto name = "position_scale";
+};
+void kernel(PositionScale, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> positions, PositionScaleParams);
+
 // y = x + bias in every row; bias (last) F32.
 struct AddBias {
   static constexpr auto name = "add_bias";
@@ -159,12 +165,12 @@ struct ExpertMatMul {
 void kernel(ExpertMatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w, View<Cpu> ids);
 
 // ---- mixture of experts -------------------------------------------------------------------------------------------------------------
-// Softmax over all E logits (T, E), then the S largest: ids (T, S) I32 and weights (T, S) F32, divided by their sum if `renormalise`.
-struct RouteSoftmax {
-  static constexpr auto name = "route_softmax";
+// Of logits (T, E) the S experts of every token: ids (T, S) I32 and weights (T, S) F32; bias (E) F32 or an empty view (no data).
+struct Route {
+  static constexpr auto name = "route";
   static constexpr int outputs = 2;
 };
-void kernel(RouteSoftmax, Queue<Cpu>&, View<Cpu> weights, View<Cpu> ids, View<Cpu> logits, bool renormalise);
+void kernel(Route, Queue<Cpu>&, View<Cpu> weights, View<Cpu> ids, View<Cpu> logits, View<Cpu> bias, RouteParams);
 
 // y (T, H) = sum over s of weights (T, S)[t, s] * x (T*S, H)[t*S + s]; sums in f32.
 struct CombineExperts {
