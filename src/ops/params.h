@@ -23,6 +23,8 @@ struct LatentParams {
   int rope = 0;  ///< P: components of the rotated key behind it
   float scale = 1;
   int64_t context = 0;  ///< as in AttentionParams
+};
+
 /// y = x * (1 + beta * ln(1 + floor((position + offset) / floor_scale))): queries of layers without rotary embeddings.
 struct PositionScaleParams {
   float beta = 0, floor_scale = 1;
