@@ -201,6 +201,7 @@ std::vector<Variant> variants() {
       "llama-gqa", "llama2-mha", "llama3-rope", "llama-bias", "llama-dynamic", "llama-linear-rope", "llama-yarn",  //
       "mistral-swa",                                                                                               //
       "mixtral",                                                                                                   //
+      "gemma2", "gemma3-text", "gemma4-text",                                                                      //
       "qwen2-swa", "qwen2-tied",                                                                                   //
       "qwen3", "qwen3-moe", "qwen3-moe-nonorm",                                                                    //
   };
