@@ -76,14 +76,12 @@ struct Config : DecoderConfig {
   }
   /// Table 0: layers that see everything; table 1: layers with a window.
   void read_ropes(const ConfigReader& json) {
-    const auto by_type = json.object("rope_parameters");
     const int64_t global_dim = heads.back().head_dim;
-    if (by_type) {
-      ropes = {read_rope(json, global_dim, max_position_embeddings, {.rope_theta = 1e6}, "full_attention"),
-               read_rope(json, head_dim, max_position_embeddings, {}, "sliding_attention")};
-    } else {
-      ropes = {RopeConfig{.rope_type = "proportional", .rope_theta = 1e6, .rotary_dim = global_dim, .proportion = 0.25},
-               RopeConfig{.rotary_dim = head_dim}};
+    ropes = {read_rope(json, global_dim, max_position_embeddings, {.rope_theta = 1e6}, "full_attention"),
+             read_rope(json, head_dim, max_position_embeddings, {}, "sliding_attention")};
+    if (!json.has("rope_parameters")) {
+      ropes[0].rope_type = "proportional";
+      ropes[0].proportion = 0.25;
     }
     for (size_t i = 0; i < windows.size(); i++) layer_rope[i] = windows[i] > 0 ? 1 : 0;
   }
