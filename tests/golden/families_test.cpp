@@ -186,7 +186,9 @@ TEST_P(Families, BrokenMathematicsIsSeen) {
   eps["rms_norm_eps"] = 1e-2;
   EXPECT_GT(error_with("prompt2", eps), tolerance) << "epsilon";
   auto base = json;
-  (base.contains("rope_parameters") ? base["rope_parameters"]["rope_theta"] : base["rope_theta"]) = 7777.;
+  auto& parameters = base.contains("rope_parameters") ? base["rope_parameters"] : base;
+  for (auto* entry : {&parameters, &parameters["full_attention"], &parameters["sliding_attention"]})
+    if (entry->contains("rope_theta")) (*entry)["rope_theta"] = 7777.;
   EXPECT_GT(error_with("prompt2", base), tolerance) << "rope base";
   if (json.contains("sliding_window") && json["sliding_window"].is_number()) {
     auto window = json;
@@ -201,6 +203,7 @@ std::vector<Variant> variants() {
       "llama-gqa", "llama2-mha", "llama3-rope", "llama-bias", "llama-dynamic", "llama-linear-rope", "llama-yarn",  //
       "mistral-swa",                                                                                               //
       "mixtral",                                                                                                   //
+      "gemma2", "gemma3-text", "gemma4-text",                                                                      //
       "qwen2-swa", "qwen2-tied",                                                                                   //
       "qwen3", "qwen3-moe", "qwen3-moe-nonorm",                                                                    //
   };
