@@ -241,7 +241,8 @@ class Products {
 int64_t matrix_bytes(DType t, int64_t n, int64_t k) { return is_packed(t) ? packed_bytes(t, n, k) : bytes_of(t, n * k); }
 
 void check_product(const char* op, const View<Cpu>& y, const View<Cpu>& x, const View<Cpu>& w) {
-  check(is_float(x.dtype) && y.dtype == x.dtype, "matmul: x and y are of one float type", op, x.dtype, y.dtype);
+  check(is_float(x.dtype) && (y.dtype == x.dtype || y.dtype == DType::F32), "matmul: x is of a float type and y of the same or F32", op,
+        x.dtype, y.dtype);
   check(is_float(w.dtype) || is_gguf_block(w.dtype) || is_packed(w.dtype), "matmul: weights are floats or blocks", op, w.dtype);
   check(x.rank >= 1 && y.rank >= 1 && w.rank >= 2, "matmul: at least one dimension of x and y, two of w", op, x.rank, y.rank, w.rank);
   check(x.cols() == w.cols(), "matmul: x (m, k) and w (n, k) have one k", op, x.cols(), w.cols());
