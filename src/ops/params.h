@@ -25,4 +25,8 @@ struct LatentParams {
   int64_t context = 0;  ///< as in AttentionParams
 };
 
+struct DeltaParams {
+  bool tiled_heads = false;  ///< value head h belongs to key head h % Hk; otherwise to h / (Hv / Hk)
+};
+
 }  // namespace infernum
