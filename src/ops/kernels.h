@@ -100,6 +100,12 @@ struct ExpertMatMul {
 };
 void kernel(ExpertMatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w, View<Cpu> ids);
 
+// ids (T, n) I32: every row is 0 .. n - 1, so that ExpertMatMul multiplies head h with matrix h.
+struct HeadIds {
+  static constexpr auto name = "head_ids";
+};
+void kernel(HeadIds, Queue<Cpu>&, View<Cpu> ids);
+
 // ---- mixture of experts -------------------------------------------------------------------------------------------------------------
 // Softmax over all E logits (T, E), then the S largest: ids (T, S) I32 and weights (T, S) F32, divided by their sum if `renormalise`.
 struct RouteSoftmax {
