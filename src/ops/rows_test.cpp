@@ -16,10 +16,6 @@ namespace {
 using test::CpuFixture;
 using test::error_of;
 
-float rounded(float x, DType dtype) {
-  return dtype == DType::F16 ? static_cast<float>(F16(x)) : dtype == DType::BF16 ? static_cast<float>(BF16(x)) : x;
-}
-
 std::vector<DType> table_types() {
   std::vector<DType> types{DType::F32, DType::F16, DType::BF16};
   for (int t = static_cast<int>(DType::Q4_0); t <= static_cast<int>(DType::TQ2_0); t++) types.push_back(static_cast<DType>(t));

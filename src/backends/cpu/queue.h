@@ -18,6 +18,7 @@ template <>
 struct Queue<Cpu> {
   ThreadPool pool;
   Isa isa;
+  bool bf16_products = false;  ///< round activations that meet BF16 weights to bfloat16; what is between products stays F32
   MemoryPool memory;
   RankGroup* group = nullptr;  ///< of a tensor-parallel team; unowned
   int rank = 0;
