@@ -13,6 +13,7 @@ struct RopeConfig {
   double rope_theta = 10000;
   int64_t rotary_dim = 0;  ///< components of a head that rotate
   double factor = 1;
+  std::optional<double> alpha;  ///< dynamic: the base grows by this once and for all, whatever the length (Hunyuan)
   int64_t original_max_position_embeddings = 0;
   int64_t max_position_embeddings = 0;
   double low_freq_factor = 1, high_freq_factor = 4;  // llama3
