@@ -31,4 +31,10 @@ StoredTensor mapped(const StoredTensor& t, float (*f)(float)) {
   return result;
 }
 
+float read_scalar(const StoredTensor& t) {
+  float value = 1;
+  if (t.data) dequantize(t.dtype, t.data, &value, 1);
+  return value;
+}
+
 }  // namespace infernum

@@ -2,11 +2,21 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "core/check.h"
 #include "core/log.h"
 
 namespace infernum {
+
+namespace {
+
+/// Null, or absent from a family without a default, means `derived`.
+int64_t size_or_null(const ConfigReader& json, std::string_view key, int64_t absent, int64_t derived) {
+  return json.size(key, absent == 0 || json.is_null(key) ? derived : absent);
+}
+
+}  // namespace
 
 DecoderConfig::DecoderConfig(const ConfigReader& json, const ConfigDefaults& defaults)
     : vocab_size(json.size("vocab_size")),
@@ -14,19 +24,21 @@ DecoderConfig::DecoderConfig(const ConfigReader& json, const ConfigDefaults& def
       intermediate_size(json.size("intermediate_size")),
       num_hidden_layers(json.size("num_hidden_layers")),
       num_attention_heads(json.size("num_attention_heads")),
-      num_key_value_heads(json.size("num_key_value_heads", num_attention_heads)),
-      head_dim(json.size("head_dim", defaults.head_dim ? defaults.head_dim : std::max<int64_t>(1, hidden_size / num_attention_heads))),
-      max_position_embeddings(json.size("max_position_embeddings", 2048)),
-      rms_norm_eps(static_cast<float>(json.number("rms_norm_eps").value_or(defaults.rms_norm_eps))),
+      num_key_value_heads(size_or_null(json, "num_key_value_heads", defaults.num_key_value_heads, num_attention_heads)),
+      head_dim(size_or_null(json, "head_dim", defaults.head_dim, std::max<int64_t>(1, hidden_size / num_attention_heads))),
+      max_position_embeddings(json.size("max_position_embeddings", defaults.max_position_embeddings)),
+      rms_norm_eps(static_cast<float>(json.number(defaults.norm_eps).value_or(defaults.rms_norm_eps))),
       tie_word_embeddings(json.boolean("tie_word_embeddings").value_or(defaults.tie_word_embeddings)),
       windows(static_cast<size_t>(std::min<int64_t>(num_hidden_layers, 4096))),
       ropes{read_rope(json, head_dim, max_position_embeddings, defaults)},
       layer_rope(windows.size()),
+      cache_of(windows.size()),
       context(max_position_embeddings) {
   check(num_hidden_layers <= 4096, "config.json: at most 4096 layers", "num_hidden_layers =", num_hidden_layers);
+  std::iota(cache_of.begin(), cache_of.end(), 0);
   check(num_attention_heads % num_key_value_heads == 0, "config.json: query heads must divide into groups of key-value heads",
         num_attention_heads, num_key_value_heads);
-  check(rms_norm_eps > 0 && rms_norm_eps < 1, "config.json: rms_norm_eps lies between 0 and 1", rms_norm_eps);
+  check(rms_norm_eps > 0 && rms_norm_eps < 1, "config.json: epsilon lies between 0 and 1", defaults.norm_eps, rms_norm_eps);
   for (const char* key : {"hidden_activation", "hidden_act"}) {  // Gemma files hold both, and the first decides
     const auto act = json.string(key);
     if (!act) continue;
@@ -68,9 +80,12 @@ std::vector<std::string> read_layer_types(const ConfigReader& json, int64_t laye
   return types;
 }
 
-std::vector<int> windows_of(const ConfigReader& json, const std::vector<std::string>& layer_types) {
+std::vector<int> windows_of(const ConfigReader& json, const std::vector<std::string>& layer_types, int64_t absent) {
   std::vector<int> windows;
-  for (const auto& type : layer_types) windows.push_back(type == "sliding_attention" ? static_cast<int>(json.size("sliding_window")) : 0);
+  for (const auto& type : layer_types) {
+    const bool sliding = type == "sliding_attention";
+    windows.push_back(!sliding ? 0 : static_cast<int>(absent ? json.size("sliding_window", absent) : json.size("sliding_window")));
+  }
   return windows;
 }
 
@@ -85,21 +100,24 @@ RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_pos
   c.rope_type = d.string("rope_type").value_or(d.string("type").value_or("default"));
   if (c.rope_type == "su") c.rope_type = "longrope";
   if (c.rope_type == "mrope") c.rope_type = "default";  // equal for text
-  static constexpr std::array known{"default", "linear", "dynamic", "llama3", "yarn", "longrope"};
+  static constexpr std::array known{"default", "linear", "dynamic", "llama3", "yarn", "longrope", "proportional"};
   check(std::find(known.begin(), known.end(), c.rope_type) != known.end(),
-        "config.json: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope", c.rope_type);
+        "config.json: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope, proportional", c.rope_type);
   c.rope_theta = d.number("rope_theta").value_or(json.number("rope_theta").value_or(defaults.rope_theta));
   check(c.rope_theta > 0 && std::isfinite(c.rope_theta), "config.json: rope_theta is positive", c.rope_theta);
   const double partial = json.number("partial_rotary_factor").value_or(d.number("partial_rotary_factor").value_or(defaults.partial_rotary_factor));
   check(partial > 0 && partial <= 1, "config.json: partial_rotary_factor lies between 0 and 1", partial);
-  c.rotary_dim = static_cast<int64_t>(static_cast<double>(head_dim) * partial);
+  c.proportion = partial;
+  c.rotary_dim = c.rope_type == "proportional" ? head_dim : static_cast<int64_t>(static_cast<double>(head_dim) * partial);
   c.max_position_embeddings = max_position_embeddings;
   c.original_max_position_embeddings = json.integer("original_max_position_embeddings")
                                            .value_or(d.integer("original_max_position_embeddings").value_or(max_position_embeddings));
   c.factor =
       d.number("factor").value_or(static_cast<double>(max_position_embeddings) / static_cast<double>(c.original_max_position_embeddings));
-  check(d.has("factor") || (c.rope_type != "linear" && c.rope_type != "dynamic" && c.rope_type != "llama3"),
+  check(d.has("factor") || d.has("alpha") || (c.rope_type != "linear" && c.rope_type != "dynamic" && c.rope_type != "llama3"),
         "config.json: this rope_type needs a factor", c.rope_type);
+  c.alpha = d.number("alpha");
+  check(!c.alpha || c.rope_type == "dynamic", "config.json: alpha belongs to the rope_type dynamic", c.rope_type);
   c.low_freq_factor = d.number("low_freq_factor").value_or(c.low_freq_factor);
   c.high_freq_factor = d.number("high_freq_factor").value_or(c.high_freq_factor);
   c.beta_fast = d.number("beta_fast").value_or(c.beta_fast);
@@ -113,7 +131,9 @@ RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_pos
   c.inv_freq_divisors = d.numbers("inv_freq_divisors");
   c.rope_interleaved = d.boolean("rope_interleaved").value_or(false);
   for (const auto& key : d.unread())
-    check(key == "mrope_section" || key == "finetuned", "config.json: unknown key among the rope parameters", key);
+    check(key == "mrope_section" || key == "finetuned" ||
+              std::find(defaults.rope_keys.begin(), defaults.rope_keys.end(), key) != defaults.rope_keys.end(),
+          "config.json: unknown key among the rope parameters", key);
   rope_frequencies(c, max_position_embeddings);  // refuses impossible values before anything is loaded
   return c;
 }
@@ -127,8 +147,10 @@ void check_unread(const ConfigReader& json, std::string_view family) {
                                        "attn_implementation",
                                        "auto_map",
                                        "bos_token_id",
+                                       "cache_implementation",
                                        "dtype",
                                        "embd_pdrop",
+                                       "eod_token_id",
                                        "eos_token_id",
                                        "hidden_dropout",
                                        "id2label",
@@ -143,6 +165,7 @@ void check_unread(const ConfigReader& json, std::string_view family) {
                                        "pad_token_id",
                                        "pretraining_tp",
                                        "resid_pdrop",
+                                       "residual_dropout",
                                        "return_dict",
                                        "rope_scaling",
                                        "rope_theta",
