@@ -9,11 +9,17 @@
 namespace infernum {
 
 // ---- elementwise and rows -----------------------------------------------------------------------------------------------------------
-// y = x * w / sqrt(mean(x^2) + eps) over the last dimension; w F32; accumulates in f32.
+// y = x * w / sqrt(mean(x^2) + eps) over the last dimension; w F32, or an empty view (no data) for ones; accumulates in f32.
 struct RmsNorm {
   static constexpr auto name = "rms_norm";
 };
 void kernel(RmsNorm, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w, float eps);
+
+// y = (x - mean) / sqrt(variance + eps) * w over the last dimension; w F32; statistics in f32.
+struct LayerNorm {
+  static constexpr auto name = "layer_norm";
+};
+void kernel(LayerNorm, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w, float eps);
 
 struct Add {
   static constexpr auto name = "add";
@@ -29,6 +35,38 @@ struct Silu {
   static constexpr auto name = "silu";
 };
 void kernel(Silu, Queue<Cpu>&, View<Cpu> y, View<Cpu> x);
+
+// Of every element x: 1 / (1 + e^-x); the GELU in its tanh form and in its exact form; c * tanh(x / c); x kept within low..high; s * x.
+struct Sigmoid {
+  static constexpr auto name = "sigmoid";
+};
+void kernel(Sigmoid, Queue<Cpu>&, View<Cpu> y, View<Cpu> x);
+struct GeluTanh {
+  static constexpr auto name = "gelu_tanh";
+};
+void kernel(GeluTanh, Queue<Cpu>&, View<Cpu> y, View<Cpu> x);
+struct Gelu {
+  static constexpr auto name = "gelu";
+};
+void kernel(Gelu, Queue<Cpu>&, View<Cpu> y, View<Cpu> x);
+struct Softcap {
+  static constexpr auto name = "softcap";
+};
+void kernel(Softcap, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, float c);
+struct Clamp {
+  static constexpr auto name = "clamp";
+};
+void kernel(Clamp, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, float low, float high);
+struct Scale {
+  static constexpr auto name = "scale";
+};
+void kernel(Scale, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, float s);
+
+// y (T, n) = x (T, n) with row t times s (T, 1)[t]; s of any float type.
+struct ScaleRows {
+  static constexpr auto name = "scale_rows";
+};
+void kernel(ScaleRows, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> s);
 
 // y = x + bias in every row; bias (last) F32.
 struct AddBias {
@@ -55,6 +93,26 @@ struct TakeRows {
   }
 };
 void kernel(TakeRows, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> rows);
+
+// y (T, heads * width): columns offset .. offset + width of every head of x (T, heads * stride).
+struct SliceHeads {
+  static constexpr auto name = "slice_heads";
+  template <class V>
+  static OpCost cost(const V& y, const V&, int64_t, int64_t) {
+    return {0, 2. * double(y.bytes())};
+  }
+};
+void kernel(SliceHeads, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, int64_t heads, int64_t offset);
+
+// y (T, heads * (m + n)): every head of a (T, heads * m) followed by that of b (T, heads * n).
+struct ConcatHeads {
+  static constexpr auto name = "concat_heads";
+  template <class V>
+  static OpCost cost(const V& y, const V&, const V&, int64_t) {
+    return {0, 2. * double(y.bytes())};
+  }
+};
+void kernel(ConcatHeads, Queue<Cpu>&, View<Cpu> y, View<Cpu> a, View<Cpu> b, int64_t heads);
 
 // ---- rotary embeddings --------------------------------------------------------------------------------------------------------------
 // table (T, d): cos in columns 0..d/2-1, sin behind, both times `scale`; angles = positions (T) I32 * inv_freq (d/2) F32, F32 throughout.
@@ -114,6 +172,16 @@ struct CombineExperts {
 };
 void kernel(CombineExperts, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> weights);
 
+// y (T*S, n): row p = x row p + bias (E, n) F32 [ids (T, S) I32 [p]].
+struct AddExpertBias {
+  static constexpr auto name = "add_expert_bias";
+  template <class V>
+  static OpCost cost(const V& y, const V& x, const V&, const V&) {
+    return {double(y.elements()), double(y.bytes() + x.bytes()) + 4. * double(y.elements())};
+  }
+};
+void kernel(AddExpertBias, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> bias, View<Cpu> ids);
+
 // ---- attention over the paged cache -------------------------------------------------------------------------------------------------
 // Writes k and v (T, Nkv * D) to the cache slots of their positions. query_start (R + 1), positions (T), block_table (R, blocks): I32.
 struct CacheAppend {
@@ -152,6 +220,10 @@ void kernel(AllGather, Queue<Cpu>&, View<Cpu> y, View<Cpu> x);
 // ---- blocks with a fused form (blocks/*.h) --------------------------------------------------------------------------------------------
 struct SwiGlu;
 void kernel(SwiGlu, Queue<Cpu>&, View<Cpu> y, View<Cpu> gate, View<Cpu> up);
+struct GeGlu;
+void kernel(GeGlu, Queue<Cpu>&, View<Cpu> y, View<Cpu> gate, View<Cpu> up);
+struct ClampedSwiGlu;
+void kernel(ClampedSwiGlu, Queue<Cpu>&, View<Cpu> y, View<Cpu> gate, View<Cpu> up, float alpha, float limit);
 struct AddRmsNorm;
 void kernel(AddRmsNorm, Queue<Cpu>&, View<Cpu> sum, View<Cpu> y, View<Cpu> h, View<Cpu> x, View<Cpu> w, float eps);
 

@@ -31,4 +31,16 @@ Tensor<B, L> combine_experts(const Tensor<B, L>& x, const Tensor<B>& weights) {
   return y;
 }
 
+/// y (T*S, n): row p = x (T*S, n) row p + bias (E, n) F32 [ids (T, S)[p]]. For a Partial x add it on one rank only.
+template <class B, Layout L, Layout LB>
+Tensor<B, L> add_expert_bias(const Tensor<B, L>& x, const Tensor<B, LB>& bias, const Tensor<B>& ids) {
+  check(x.shape().rank() == 2 && bias.shape().rank() == 2 && x.shape()[1] == bias.shape()[1] && bias.dtype() == DType::F32,
+        "add_expert_bias: an F32 row per expert, as long as a row of x", x.shape(), bias.shape(), bias.dtype());
+  check(x.shape()[0] == ids.shape().elements() && ids.dtype() == DType::I32, "add_expert_bias: an I32 id per row", x.shape(), ids.shape(),
+        ids.dtype());
+  auto y = empty_like(x);
+  run<AddExpertBias>(y, x, bias, ids);
+  return y;
+}
+
 }  // namespace infernum

@@ -109,6 +109,28 @@ TEST_P(MoeTest, ReadsColumnsOfWiderTensors) {
   EXPECT_EQ(to_host(cpu.queue, combine_experts(part, w).view()), to_host(cpu.queue, combine_experts(whole, w).view()));
 }
 
+TEST_P(MoeTest, ExpertBiasIsThatOfTheRowsExpert) {
+  for (const auto& [tokens, width] : test::odd_sizes())
+    for (const int64_t chosen : {1, 3}) {
+      const int64_t experts = 5, rows = tokens * chosen;
+      const auto x = cpu.random<Partial>({rows, width}, dtype, 11);
+      const auto bias = cpu.random({experts, width}, DType::F32, 12);
+      std::vector<int32_t> experts_of;
+      for (int64_t p = 0; p < rows; p++) experts_of.push_back(static_cast<int32_t>(p * 7 % experts));
+      const auto ids = cpu.ints(experts_of).reshape({tokens, chosen});
+      test::poison(cpu.queue, x.shape(), dtype);
+      const auto got = to_host(cpu.queue, add_expert_bias(x, bias, ids).view());
+      const auto in = to_host(cpu.queue, x.view()), b = to_host(cpu.queue, bias.view());
+      for (int64_t p = 0; p < rows; p++)
+        for (int64_t c = 0; c < width; c++) {
+          const auto i = static_cast<size_t>(p * width + c);
+          const double u = in[i], v = b[static_cast<size_t>(experts_of[static_cast<size_t>(p)] * width + c)];
+          ASSERT_NEAR(got[i], u + v, std::abs(u + v) * (test::unit_roundoff(dtype) + 1e-7) + (dtype == DType::F16 ? 0x1p-24 : 0))
+              << p << ", " << c;
+        }
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, MoeTest,
                          testing::Combine(testing::ValuesIn(test::isa_levels()), testing::Values(DType::F32, DType::F16, DType::BF16)));
 
@@ -118,6 +140,13 @@ TEST(Moe, ErrorsNameTheNumbers) {
   for (int64_t top_k : {0, 5, -1})
     EXPECT_NE(error_of([&] { route_softmax(logits, top_k, true); }).find(std::to_string(top_k) + " (2, 4)"), std::string::npos) << top_k;
   EXPECT_NE(error_of([&] { combine_experts(logits, cpu.filled({3, 1}, DType::F32, 0)); }).find("(2, 4) (3, 1)"), std::string::npos);
+  const auto ids = cpu.ints({0, 1});
+  EXPECT_NE(error_of([&] { add_expert_bias(logits, cpu.filled({3, 5}, DType::F32, 0), ids); }).find("(2, 4) (3, 5)"), std::string::npos);
+  EXPECT_NE(error_of([&] { add_expert_bias(logits, cpu.filled({3, 4}, DType::F16, 0), ids); }).find("F16"), std::string::npos);
+  EXPECT_NE(error_of([&] {
+              add_expert_bias(logits, cpu.filled({3, 4}, DType::F32, 0), cpu.ints({0}));
+            }).find("(2, 4) (1)"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// RouteSoftmax and CombineExperts. Tiny: E logits and S rows per token.
+// RouteSoftmax, CombineExperts and AddExpertBias. Tiny: E logits and S rows per token.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -46,6 +46,18 @@ void kernel(CombineExperts, Queue<Cpu>& q, View<Cpu> y, View<Cpu> x, View<Cpu> w
       for (int64_t s = 0; s < chosen; s++)
         ops.scaled_add(target, weights.row<const float>(t)[s], read_row(ops, x, t * chosen + s, in), y.cols());
       finish_row(ops, y, t, out);
+    }
+  });
+}
+
+void kernel(AddExpertBias, Queue<Cpu>& q, View<Cpu> y, View<Cpu> x, View<Cpu> bias, View<Cpu> ids) {
+  const RowOps& ops = row_ops(q.isa);
+  const int32_t* expert = ids.as<const int32_t>();
+  q.parallel_for(y.rows(), row_grain(y), [&](int64_t begin, int64_t end) {
+    std::vector<float> in, out;
+    for (int64_t p = begin; p < end; p++) {
+      ops.add(write_row(y, p, out), read_row(ops, x, p, in), bias.row<const float>(expert[p]), y.cols());
+      finish_row(ops, y, p, out);
     }
   });
 }
