@@ -153,7 +153,7 @@ TEST(Config, SizesNoMachineHoldsAreRefusedBeforeAnythingIsComputed) {
 }
 
 TEST(Config, UnknownMathematicsIsRefused) {
-  expect_in(message("hidden_act", "gelu"), {"hidden_act must be silu in this family: gelu"});
+  expect_in(message("hidden_act", "gelu"), {"hidden_act = gelu ; implemented: silu"});
   expect_in(message("rope_parameters", {{"rope_type", "spiral"}}),
             {"unknown rope_type", "known: default, linear, dynamic, llama3, yarn, longrope: spiral"});
   expect_in(message("rope_scaling", {{"type", "spiral"}, {"factor", 2}}), {"spiral"});
@@ -215,7 +215,7 @@ TEST(Config, WindowsFollowTheirFamily) {
   EXPECT_EQ(windows(json, "Qwen2ForCausalLM"), (std::vector<int>{7, 0}));
   json["architectures"] = {"Qwen2ForCausalLM"};
   expect_in(message("layer_types", {"full_attention"}, json), {"layer_types must name every layer: 1 2"});
-  expect_in(message("layer_types", {"full_attention", "linear_attention"}, json), {"full_attention, sliding_attention: linear_attention"});
+  expect_in(message("layer_types", {"full_attention", "linear_attention"}, json), {"linear_attention", "implemented: full_attention, sliding_attention"});
   expect_in(message("sliding_window", 0, json), {"sliding_window = 0"});
 }
 
