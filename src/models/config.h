@@ -29,6 +29,7 @@ struct DecoderConfig {
   std::vector<int> windows;       ///< per layer: keys a query sees, 0 for all
   std::vector<RopeConfig> ropes;  ///< the rotary tables of the model; Llama has one
   std::vector<int> layer_rope;    ///< per layer: index into ropes, or AttentionShape::no_rope
+  std::vector<int64_t> cache_of;  ///< per layer: the layer whose keys and values it reads; itself in most models
   int64_t context;                ///< longest sequence this deployment runs; max_position_embeddings unless the user asks for another
   bool zero_centred_norm = false;  ///< norms are stored as weight - 1
   float embedding_scale = 1, logit_scale = 1, logit_softcap = 0;
@@ -47,8 +48,8 @@ void check_experts(int64_t experts, int64_t num_hidden_layers);
 std::vector<std::string> read_layer_types(const ConfigReader& json, int64_t layers, const std::vector<std::string>& known,
                                           const std::function<std::string(int64_t)>& derived);
 
-/// sliding_window for layers of type sliding_attention, 0 for the others.
-std::vector<int> windows_of(const ConfigReader& json, const std::vector<std::string>& layer_types);
+/// sliding_window for layers of type sliding_attention, 0 for the others. `absent`: its value where the key is absent; 0: it is required.
+std::vector<int> windows_of(const ConfigReader& json, const std::vector<std::string>& layer_types, int64_t absent = 0);
 
 /// rope_parameters (transformers 5) or rope_theta and rope_scaling (4). Where rope_parameters has one entry per layer type, that of
 /// `layer_type`.

@@ -155,7 +155,7 @@ TEST(Config, SizesNoMachineHoldsAreRefusedBeforeAnythingIsComputed) {
 TEST(Config, UnknownMathematicsIsRefused) {
   expect_in(message("hidden_act", "gelu"), {"hidden_act = gelu ; implemented: silu"});
   expect_in(message("rope_parameters", {{"rope_type", "spiral"}}),
-            {"unknown rope_type", "known: default, linear, dynamic, llama3, yarn, longrope: spiral"});
+            {"unknown rope_type", "known: default, linear, dynamic, llama3, yarn, longrope, proportional: spiral"});
   expect_in(message("rope_scaling", {{"type", "spiral"}, {"factor", 2}}), {"spiral"});
   for (const char* type : {"linear", "dynamic", "llama3"})
     expect_in(message("rope_parameters", {{"rope_type", type}}), {"needs a factor", type});
@@ -226,7 +226,7 @@ TEST(Config, MixturesHaveBounds) {
   json["num_experts_per_tok"] = 2;
   json["moe_intermediate_size"] = 6;
   EXPECT_EQ(message("use_cache", true, json), "no error");
-  expect_in(message("num_experts_per_tok", 5, json), {"between one and all experts per token: 5"});
+  expect_in(message("num_experts_per_tok", 5, json), {"between one and all experts of the kept groups per token: 5"});
   expect_in(message("num_experts", INT32_MAX, json), {"experts", "2147483647"});
   expect_in(message("num_experts", 0, json), {"num_experts = 0"});
   json["architectures"] = {"MixtralForCausalLM"};

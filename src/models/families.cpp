@@ -11,6 +11,9 @@ const std::vector<const Family*>& families() {
       &llama_family,      //
       &mistral_family,    //
       &mixtral_family,    //
+      &gemma2_family,     //
+      &gemma3_family,     //
+      &gemma4_family,     //
       &qwen2_family,      //
       &qwen3_family,      //
       &qwen3_moe_family,  //

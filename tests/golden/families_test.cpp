@@ -74,8 +74,10 @@ TEST_P(Families, LogitsDoNotDependOnTheChunks) {
   const auto model = load(GetParam().folder, config(), options_for("prompt2"));
   const auto ids = golden.ids("prompt2.ids");
   const auto whole = test::SingleSequence(*model, 64).append(ids);
-  for (int64_t chunk : {1, 2, 7, 16, 33})
-    EXPECT_LE(relative_error(test::SingleSequence(*model, 64).append(ids, chunk), whole), 1e-5) << chunk;
+  // Gemma 4 does not scale its scores, so rounding that depends on how many rows a product has grows in the softmax.
+  const double bound = GetParam().folder == "gemma4-text" ? 3e-5 : 1e-5;
+  for (int64_t chunk : {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 33})
+    EXPECT_LE(relative_error(test::SingleSequence(*model, 64).append(ids, chunk), whole), bound) << chunk;
 }
 
 TEST_P(Families, HiddenStatesEqualTheReferenceLayerByLayer) {
@@ -186,7 +188,9 @@ TEST_P(Families, BrokenMathematicsIsSeen) {
   eps["rms_norm_eps"] = 1e-2;
   EXPECT_GT(error_with("prompt2", eps), tolerance) << "epsilon";
   auto base = json;
-  (base.contains("rope_parameters") ? base["rope_parameters"]["rope_theta"] : base["rope_theta"]) = 7777.;
+  auto& parameters = base.contains("rope_parameters") ? base["rope_parameters"] : base;
+  for (auto* entry : {&parameters, &parameters["full_attention"], &parameters["sliding_attention"]})
+    if (entry->contains("rope_theta")) (*entry)["rope_theta"] = 7777.;
   EXPECT_GT(error_with("prompt2", base), tolerance) << "rope base";
   if (json.contains("sliding_window") && json["sliding_window"].is_number()) {
     auto window = json;
@@ -201,6 +205,7 @@ std::vector<Variant> variants() {
       "llama-gqa", "llama2-mha", "llama3-rope", "llama-bias", "llama-dynamic", "llama-linear-rope", "llama-yarn",  //
       "mistral-swa",                                                                                               //
       "mixtral",                                                                                                   //
+      "gemma2", "gemma3-text", "gemma4-text",                                                                      //
       "qwen2-swa", "qwen2-tied",                                                                                   //
       "qwen3", "qwen3-moe", "qwen3-moe-nonorm",                                                                    //
   };
