@@ -115,7 +115,7 @@ int64_t values_to_alignment(const std::byte* w, int64_t k) {
 template <class Type, int tokens>
 void stream_rows(const DenseCall& call) {
   constexpr int unroll = tokens == 1 ? 4 : 2;
-  constexpr int64_t step = unroll * Type::lanes, prefetch_bytes = 2048;
+  constexpr int64_t step = unroll * Type::lanes;
   const std::byte* x[tokens];
   for (int t = 0; t < tokens; t++) x[t] = call.x + call.x_rows[t] * call.x_stride;
   for (int64_t r = 0; r < call.n; r++) {
@@ -133,9 +133,6 @@ void stream_rows(const DenseCall& call) {
     int64_t i = values_to_alignment<Type>(w, call.k);
     if (i > 0) add_part(0, i);
     for (; i + step <= call.k; i += step) {
-#pragma GCC unroll 4
-      for (int64_t line = 0; line < step * Type::w_bytes; line += 64)
-        _mm_prefetch(reinterpret_cast<const char*>(w + i * Type::w_bytes + prefetch_bytes + line), _MM_HINT_T0);
 #pragma GCC unroll 8
       for (int u = 0; u < unroll; u++) {
         const typename Type::Vector ws = Type::w(w + (i + u * Type::lanes) * Type::w_bytes);
