@@ -42,4 +42,12 @@ Tensor<B, Out> expert_matmul(const Tensor<B, In>& x, const Tensor<B>& w, const T
   return y;
 }
 
+/// ids (tokens, heads) I32 that give head h matrix h.
+template <class B>
+Tensor<B> head_ids(Device<B>& device, int64_t tokens, int64_t heads) {
+  Tensor<B> ids(device, {tokens, heads}, DType::I32);
+  run<HeadIds>(ids);
+  return ids;
+}
+
 }  // namespace infernum
