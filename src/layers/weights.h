@@ -1,6 +1,7 @@
 // Weights: a name scope over a source of tensors. w / "mlp" / "up_proj" names model....mlp.up_proj; a missing name fails with its full
 // path.
 #pragma once
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,8 @@ class WeightSource {
  public:
   virtual ~WeightSource() = default;
   virtual bool has(const std::string& name) const = 0;
+  /// The stored shape of this name; nothing when it is absent or only described.
+  virtual std::optional<Shape> shape(const std::string& name) const = 0;
   /// The tensor of this name; throws unless it exists with exactly this shape.
   virtual StoredTensor read(const std::string& name, const Shape& shape) = 0;
 };
@@ -44,6 +47,7 @@ class Weights {
 
   Device<B>& device() const { return *device_; }
   const std::string& path() const { return path_; }
+  WeightSource& source() const { return *source_; }
   bool has(std::string_view leaf) const { return source_->has(name(leaf)); }
 
   /// As stored, whole, on every rank.

@@ -15,3 +15,12 @@ struct Mlp : GatedMlp<B> {
 
 template <class B>
 using Qwen3_5 = CausalLm<B, PreNormLayer<B, qwen3_next::Mixer<B>, Mlp<B>>>;
+
+struct MoeConfig : qwen3_next::MoeConfig {
+  explicit MoeConfig(const ConfigReader& json) : qwen3_next::MoeConfig(json, /*fused=*/false) {}
+};
+
+template <class B>
+using Qwen3_5Moe = CausalLm<B, PreNormLayer<B, qwen3_next::Mixer<B>, qwen3_next::MoeMlp<B>>>;
+
+}  // namespace infernum::qwen3_5

@@ -10,6 +10,12 @@
 
 namespace infernum::qwen3_next {
 
+/// The mixture of experts of a sparse layer.
+struct Mixture {
+  int64_t experts, experts_per_token, width, shared_width;
+  bool renormalise;
+};
+
 struct Config : DecoderConfig {
   DeltaNetShape delta_net;
   std::vector<bool> linear;  ///< per layer: Gated DeltaNet instead of attention
@@ -72,6 +78,28 @@ struct GatedAttention {
   }
 };
 
+/// Experts of which a token uses a few, beside one that all tokens use as far as a gate lets them.
+template <class B>
+struct GatedSharedExpertMlp {
+  SparseMlp<B> routed;
+  GatedMlp<B> shared_expert;
+  FullLinear<B> shared_expert_gate;
+
+  GatedSharedExpertMlp(const Weights<B>& w, int64_t hidden_size, const Mixture& m)
+      : routed(w / "gate", w / "experts",
+               {.hidden_size = hidden_size,
+                .experts = m.experts,
+                .width = m.width,
+                .route = {.top_k = static_cast<int>(m.experts_per_token), .renormalise = m.renormalise}}),
+        shared_expert(w / "shared_expert", hidden_size, m.shared_width),
+        shared_expert_gate(w / "shared_expert_gate", 1, hidden_size) {}
+
+  Tensor<B, Partial> operator()(const Tensor<B>& x) const {
+    const auto shared = scale_rows(shared_expert(x), sigmoid(shared_expert_gate.in_f32(x)));
+    return add(routed(x), shared);
+  }
+};
+
 /// The token mixer of a layer.
 template <class B>
 class Mixer {
@@ -89,3 +117,38 @@ class Mixer {
   using Kind = std::variant<GatedDeltaNet<B>, GatedAttention<B>>;
   Kind mixer_;
 };
+
+struct MoeConfig : Config {
+  Mixture mixture;
+  int64_t decoder_sparse_step;
+  std::vector<double> mlp_only_layers;
+
+  explicit MoeConfig(const ConfigReader& json, bool fused = true)
+      : Config(json, fused),
+        mixture{json.has("num_local_experts") ? json.size("num_local_experts") : json.size("num_experts", 512),
+                json.size("num_experts_per_tok", 10), json.size("moe_intermediate_size", 512),
+                json.size("shared_expert_intermediate_size", 512), json.boolean("norm_topk_prob").value_or(true)},
+        decoder_sparse_step(json.size("decoder_sparse_step", 1)),
+        mlp_only_layers(json.numbers("mlp_only_layers")) {
+    check_experts(mixture.experts, num_hidden_layers);
+  }
+
+  bool is_sparse(int64_t layer) const {
+    const bool dense = std::find(mlp_only_layers.begin(), mlp_only_layers.end(), static_cast<double>(layer)) != mlp_only_layers.end();
+    return !dense && (layer + 1) % decoder_sparse_step == 0;
+  }
+};
+
+template <class B>
+struct MoeMlp : EitherMlp<GatedMlp<B>, GatedSharedExpertMlp<B>> {
+  using Kind = std::variant<GatedMlp<B>, GatedSharedExpertMlp<B>>;
+  MoeMlp(const Weights<B>& w, const MoeConfig& c, int64_t layer)
+      : EitherMlp<GatedMlp<B>, GatedSharedExpertMlp<B>>{c.is_sparse(layer)
+                                                            ? Kind(GatedSharedExpertMlp<B>(w / "mlp", c.hidden_size, c.mixture))
+                                                            : Kind(GatedMlp<B>(w / "mlp", c.hidden_size, c.intermediate_size))} {}
+};
+
+template <class B>
+using Qwen3Next = CausalLm<B, PreNormLayer<B, Mixer<B>, MoeMlp<B>>>;
+
+}  // namespace infernum::qwen3_next
