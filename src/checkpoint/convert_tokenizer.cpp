@@ -90,7 +90,7 @@ std::vector<float> scores_from(const std::vector<std::string>& merges, const Voc
   for (size_t i = 0; i < scores.size(); ++i) scores[i] = v.types[i] == Normal ? -static_cast<float>(merges.size()) : 0.0f;
   for (size_t rank = merges.size(); rank-- > 0;) {
     std::string joined = merges[rank];
-    joined.erase(std::min(joined.find(' '), joined.size() - 1), 1);
+    if (const size_t space = joined.find(' '); space != joined.npos) joined.erase(space, 1);
     if (const auto id = v.ids.find(joined); id != v.ids.end() && v.types[id->second] == Normal)
       scores[id->second] = -static_cast<float>(rank);
   }
