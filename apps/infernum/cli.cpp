@@ -78,7 +78,7 @@ void add_run(CLI::App& root, RunFlags& f) {
       ->envname("INFERNUM_STOP")
       ->allow_extra_args(false);
   add_sampling(app, f);
-  app->footer("Sampling parameters that are not given come from the model's generation_config.json.");
+  app->footer("Sampling parameters that are not given come from the model's generation_config.json or general.sampling.* metadata.");
 }
 
 void add_bench(CLI::App& root, BenchFlags& f) {

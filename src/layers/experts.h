@@ -57,7 +57,7 @@ class SparseMlp {
         route_{.top_k = static_cast<int>(top_k), .renormalise = renormalise} {}
 
   Tensor<B, Partial> operator()(const Tensor<B>& x) const {
-    const auto logits = router_(x);
+    const auto logits = router_.in_f32(x);
     const auto routing = route(logits, {}, route_);
     return experts_(x, routing);
   }

@@ -13,12 +13,11 @@ struct AttentionShape {
   int rope_table;  ///< index into Step::rope; no_rope: positions are not encoded in this layer (NoPE, Kazemnejad et al. 2023)
   AttentionParams params;
   bool qkv_bias = false, o_bias = false;
+  bool fused_qkv = false;  ///< q, k and v are rows of one matrix qkv_proj, without bias
 
   static constexpr int no_rope = -1;
   /// The cache of one rank.
-  SequenceState state(int ranks) const {
-    return key_value_state(num_key_value_heads / ranks, params.head_dim, params);
-  }
+  SequenceState state(int ranks) const { return key_value_state(num_key_value_heads / ranks, params.head_dim, params); }
 };
 
 /// x (T, heads * D) rotated by the layer's table, or as it is in a layer without one.
@@ -53,9 +52,9 @@ struct GroupedQueryAttention {
   int ranks;
 
   GroupedQueryAttention(const Weights<B>& w, const AttentionShape& s)
-      : q_proj(w / "q_proj", s.num_attention_heads * s.params.head_dim, s.hidden_size, s.qkv_bias),
-        k_proj(w / "k_proj", s.num_key_value_heads * s.params.head_dim, s.hidden_size, s.qkv_bias),
-        v_proj(w / "v_proj", s.num_key_value_heads * s.params.head_dim, s.hidden_size, s.qkv_bias),
+      : q_proj(projection(w, s, "q_proj", 0, s.num_attention_heads)),
+        k_proj(projection(w, s, "k_proj", s.num_attention_heads, s.num_key_value_heads)),
+        v_proj(projection(w, s, "v_proj", s.num_attention_heads + s.num_key_value_heads, s.num_key_value_heads)),
         o_proj(w / "o_proj", s.hidden_size, s.num_attention_heads * s.params.head_dim, s.o_bias),
         shape(s),
         ranks(w.device().ranks) {}
@@ -69,6 +68,14 @@ struct GroupedQueryAttention {
     const auto v = v_proj(x);
     const auto o = attend(q, k, v, shape, step, kv);
     return o_proj(o);
+  }
+
+ private:
+  /// `heads` heads; where all are fused, those from first_head on.
+  static ColLinear<B> projection(const Weights<B>& w, const AttentionShape& s, std::string_view name, int64_t first_head, int64_t heads) {
+    const int64_t d = s.params.head_dim, all_heads = s.num_attention_heads + 2 * s.num_key_value_heads;
+    if (s.fused_qkv) return {w / "qkv_proj", all_heads * d, first_head * d, heads * d, s.hidden_size};
+    return {w / name, heads * d, s.hidden_size, s.qkv_bias};
   }
 };
 

@@ -4,6 +4,7 @@
 #include "layers/norm.h"
 #include "layers/step.h"
 #include "ops/collectives.h"
+#include "ops/elementwise.h"
 
 namespace infernum {
 
@@ -14,22 +15,30 @@ struct PreNormLayer {
   Norm<B> input_layernorm, post_attention_layernorm;
   Attention self_attn;
   Mlp mlp;
+  float residual_multiplier;  ///< of what attention and MLP add to the residual stream (Granite)
 
   template <class Config>
   PreNormLayer(const Weights<B>& w, const Config& c, int64_t index)
       : input_layernorm(w / "input_layernorm", c.hidden_size, c.rms_norm_eps, c.zero_centred_norm),
         post_attention_layernorm(w / "post_attention_layernorm", c.hidden_size, c.rms_norm_eps, c.zero_centred_norm),
         self_attn(w / "self_attn", c, index),
-        mlp(w, c, index) {}
+        mlp(w, c, index),
+        residual_multiplier(c.residual_multiplier) {}
 
   SequenceState state() const { return self_attn.state(); }
 
   Tensor<B> operator()(const Tensor<B>& h, const Step<B>& step, const LayerState<B>& state) const {
     const auto x = input_layernorm(h);
-    const auto a = all_reduce(self_attn(x, step, state));
+    const auto a = branch(self_attn(x, step, state));
     const auto [sum, y] = add_rms_norm(h, a, post_attention_layernorm.weight, post_attention_layernorm.eps);
-    const auto m = all_reduce(mlp(y));
+    const auto m = branch(mlp(y));
     return add(sum, m);
+  }
+
+ private:
+  Tensor<B> branch(Tensor<B, Partial> x) const {
+    const auto sum = all_reduce(std::move(x));
+    return residual_multiplier == 1 ? sum : scale(sum, residual_multiplier);
   }
 };
 

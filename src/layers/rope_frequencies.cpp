@@ -81,6 +81,10 @@ RopeFrequencies rope_frequencies(const RopeConfig& c, int64_t context) {
   double scale = 1;
   if (c.rope_type == "linear") {
     for (double& f : w) f /= c.factor;
+  } else if (c.rope_type == "dynamic" && c.alpha) {
+    const auto dim = static_cast<double>(c.rotary_dim);
+    check(dim > 2 && *c.alpha > 0, "rope: dynamic scaling needs more than two rotated dimensions and a positive alpha", dim, *c.alpha);
+    w = default_table(c.rope_theta * std::pow(*c.alpha, dim / (dim - 2)), c.rotary_dim);
   } else if (c.rope_type == "dynamic") {
     const auto dim = static_cast<double>(c.rotary_dim), trained = static_cast<double>(c.max_position_embeddings);
     const double length = std::max(static_cast<double>(context), trained);
@@ -102,7 +106,7 @@ RopeFrequencies rope_frequencies(const RopeConfig& c, int64_t context) {
     check(c.rope_type == "default", "rope: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope, proportional", c.rope_type);
   }
   if (!c.inv_freq_divisors.empty()) w = divided(std::move(w), c.inv_freq_divisors, "rope_freqs");
-  const bool renewed = (c.rope_type == "dynamic" && context > c.max_position_embeddings) ||
+  const bool renewed = (c.rope_type == "dynamic" && !c.alpha && context > c.max_position_embeddings) ||
                        (c.rope_type == "longrope" && context > c.original_max_position_embeddings);
   if (c.bf16_frequencies && !renewed)
     for (double& f : w) f = static_cast<float>(BF16(static_cast<float>(f)));

@@ -9,16 +9,25 @@
 
 namespace infernum {
 
+namespace {
+
+/// Null, or absent from a family without a default, means `derived`.
+int64_t size_or_null(const ConfigReader& json, std::string_view key, int64_t absent, int64_t derived) {
+  return json.size(key, absent == 0 || json.is_null(key) ? derived : absent);
+}
+
+}  // namespace
+
 DecoderConfig::DecoderConfig(const ConfigReader& json, const ConfigDefaults& defaults)
     : vocab_size(json.size("vocab_size")),
       hidden_size(json.size("hidden_size")),
       intermediate_size(json.size("intermediate_size")),
       num_hidden_layers(json.size("num_hidden_layers")),
       num_attention_heads(json.size("num_attention_heads")),
-      num_key_value_heads(json.size("num_key_value_heads", num_attention_heads)),
-      head_dim(json.size("head_dim", defaults.head_dim ? defaults.head_dim : std::max<int64_t>(1, hidden_size / num_attention_heads))),
-      max_position_embeddings(json.size("max_position_embeddings", 2048)),
-      rms_norm_eps(static_cast<float>(json.number("rms_norm_eps").value_or(defaults.rms_norm_eps))),
+      num_key_value_heads(size_or_null(json, "num_key_value_heads", defaults.num_key_value_heads, num_attention_heads)),
+      head_dim(size_or_null(json, "head_dim", defaults.head_dim, std::max<int64_t>(1, hidden_size / num_attention_heads))),
+      max_position_embeddings(json.size("max_position_embeddings", defaults.max_position_embeddings)),
+      rms_norm_eps(static_cast<float>(json.number(defaults.norm_eps).value_or(defaults.rms_norm_eps))),
       tie_word_embeddings(json.boolean("tie_word_embeddings").value_or(defaults.tie_word_embeddings)),
       windows(static_cast<size_t>(std::min<int64_t>(num_hidden_layers, 4096))),
       ropes{read_rope(json, head_dim, max_position_embeddings, defaults)},
@@ -29,7 +38,7 @@ DecoderConfig::DecoderConfig(const ConfigReader& json, const ConfigDefaults& def
   std::iota(cache_of.begin(), cache_of.end(), 0);
   check(num_attention_heads % num_key_value_heads == 0, "config.json: query heads must divide into groups of key-value heads",
         num_attention_heads, num_key_value_heads);
-  check(rms_norm_eps > 0 && rms_norm_eps < 1, "config.json: rms_norm_eps lies between 0 and 1", rms_norm_eps);
+  check(rms_norm_eps > 0 && rms_norm_eps < 1, "config.json: epsilon lies between 0 and 1", defaults.norm_eps, rms_norm_eps);
   for (const char* key : {"hidden_activation", "hidden_act"}) {  // Gemma files hold both, and the first decides
     const auto act = json.string(key);
     if (!act) continue;
@@ -105,8 +114,10 @@ RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_pos
                                            .value_or(d.integer("original_max_position_embeddings").value_or(max_position_embeddings));
   c.factor =
       d.number("factor").value_or(static_cast<double>(max_position_embeddings) / static_cast<double>(c.original_max_position_embeddings));
-  check(d.has("factor") || (c.rope_type != "linear" && c.rope_type != "dynamic" && c.rope_type != "llama3"),
+  check(d.has("factor") || d.has("alpha") || (c.rope_type != "linear" && c.rope_type != "dynamic" && c.rope_type != "llama3"),
         "config.json: this rope_type needs a factor", c.rope_type);
+  c.alpha = d.number("alpha");
+  check(!c.alpha || c.rope_type == "dynamic", "config.json: alpha belongs to the rope_type dynamic", c.rope_type);
   c.low_freq_factor = d.number("low_freq_factor").value_or(c.low_freq_factor);
   c.high_freq_factor = d.number("high_freq_factor").value_or(c.high_freq_factor);
   c.beta_fast = d.number("beta_fast").value_or(c.beta_fast);
@@ -120,7 +131,9 @@ RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_pos
   c.inv_freq_divisors = d.numbers("inv_freq_divisors");
   c.rope_interleaved = d.boolean("rope_interleaved").value_or(false);
   for (const auto& key : d.unread())
-    check(key == "mrope_section" || key == "finetuned", "config.json: unknown key among the rope parameters", key);
+    check(key == "mrope_section" || key == "finetuned" ||
+              std::find(defaults.rope_keys.begin(), defaults.rope_keys.end(), key) != defaults.rope_keys.end(),
+          "config.json: unknown key among the rope parameters", key);
   rope_frequencies(c, max_position_embeddings);  // refuses impossible values before anything is loaded
   return c;
 }
@@ -134,8 +147,10 @@ void check_unread(const ConfigReader& json, std::string_view family) {
                                        "attn_implementation",
                                        "auto_map",
                                        "bos_token_id",
+                                       "cache_implementation",
                                        "dtype",
                                        "embd_pdrop",
+                                       "eod_token_id",
                                        "eos_token_id",
                                        "hidden_dropout",
                                        "id2label",
@@ -150,6 +165,7 @@ void check_unread(const ConfigReader& json, std::string_view family) {
                                        "pad_token_id",
                                        "pretraining_tp",
                                        "resid_pdrop",
+                                       "residual_dropout",
                                        "return_dict",
                                        "rope_scaling",
                                        "rope_theta",

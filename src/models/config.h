@@ -18,6 +18,9 @@ struct ConfigDefaults {
   bool tie_word_embeddings = false;
   std::string_view activation = "silu";  ///< the only hidden_act (or hidden_activation) the family implements
   double rope_theta = 10000, partial_rotary_factor = 1;
+  int64_t max_position_embeddings = 2048, num_key_value_heads = 0;  ///< 0: as many as query heads
+  std::string_view norm_eps = "rms_norm_eps";                       ///< the key that holds epsilon
+  std::vector<std::string> rope_keys = {};                          ///< keys among the rope parameters that the family reads itself
 };
 
 struct DecoderConfig {
@@ -33,6 +36,7 @@ struct DecoderConfig {
   int64_t context;                ///< longest sequence this deployment runs; max_position_embeddings unless the user asks for another
   bool zero_centred_norm = false;  ///< norms are stored as weight - 1
   float embedding_scale = 1, logit_scale = 1, logit_softcap = 0;
+  float residual_multiplier = 1;  ///< of what attention and MLP add to the residual stream
 
   /// Of grouped-query attention in one layer.
   AttentionShape attention(int64_t layer, bool qkv_bias, bool o_bias) const;

@@ -31,7 +31,8 @@ class CpuModel : public Model {
     for (int r = 0; r < options.ranks; r++) {
       auto& rank = ranks_.emplace_back(std::make_unique<Rank>(threads, isa));
       rank->queue.rank = r;
-      rank->device = {&rank->queue, r, options.ranks, options.fusion, options.dtype, options.cache_dtype, {}, {}, {}};
+      rank->queue.bf16_products = options.dtype == DType::BF16;
+      rank->device = {&rank->queue, r, options.ranks, options.fusion, DType::F32, options.cache_dtype, {}, {}, {}};
       rank->net.emplace(Weights<Cpu>(rank->device, source), config);
     }
     info_ = describe_model(family, config, *ranks_[0]->net, options);

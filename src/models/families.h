@@ -15,6 +15,16 @@ extern const Family gemma4_family;
 extern const Family qwen2_family;
 extern const Family qwen3_family;
 extern const Family qwen3_moe_family;
+extern const Family cohere2_family;
+extern const Family ernie4_5_family;
+extern const Family glm4_family;
+extern const Family granite_family;
+extern const Family hunyuan_family;
+extern const Family olmo2_family;
+extern const Family olmo3_family;
+extern const Family phi3_family;
+extern const Family seed_oss_family;
+extern const Family smollm3_family;
 
 const std::vector<const Family*>& families();
 

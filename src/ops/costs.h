@@ -45,4 +45,20 @@ OpCost latent_attention_cost(const V& y, const V& q, const V& latent, const V& q
   return {2. * keys * double(q.elements() + y.elements()), double(y.bytes() + q.bytes()) + sequences * context * per_token};
 }
 
+/// Each sequence reads and writes one slot; the states kept at the ends of blocks on the way are not counted.
+template <class V>
+OpCost causal_conv_cost(const V& y, const V& state, const V& x, const V& weight, const V& query_start) {
+  const double sequences = double(query_start.size[0] - 1), slot = double(state.bytes()) / double(state.size[0]);
+  return {2. * double(y.elements() * weight.cols()), double(y.bytes() + x.bytes() + weight.bytes()) + 2 * sequences * slot};
+}
+
+/// Seven operations per element of the state and token: decay, read, write, read.
+template <class V>
+OpCost gated_delta_cost(const V& o, const V& state, const V& q, const V& k, const V& v, const V& g, const V& beta, const V& query_start) {
+  const double sequences = double(query_start.size[0] - 1), slot = double(state.bytes()) / double(state.size[0]);
+  const double elements = double(state.elements()) / double(state.size[0]);
+  return {7. * double(o.rows()) * elements,
+          double(o.bytes() + q.bytes() + k.bytes() + v.bytes() + g.bytes() + beta.bytes()) + 2 * sequences * slot};
+}
+
 }  // namespace infernum

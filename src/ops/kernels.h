@@ -164,6 +164,12 @@ struct ExpertMatMul {
 };
 void kernel(ExpertMatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w, View<Cpu> ids);
 
+// ids (T, n) I32: every row is 0 .. n - 1, so that ExpertMatMul multiplies head h with matrix h.
+struct HeadIds {
+  static constexpr auto name = "head_ids";
+};
+void kernel(HeadIds, Queue<Cpu>&, View<Cpu> ids);
+
 // ---- mixture of experts -------------------------------------------------------------------------------------------------------------
 // Of logits (T, E) the S experts of every token: ids (T, S) I32 and weights (T, S) F32; bias (E) F32 or an empty view (no data).
 struct Route {
@@ -233,6 +239,40 @@ struct LatentAttention {
 };
 void kernel(LatentAttention, Queue<Cpu>&, View<Cpu> y, View<Cpu> q, View<Cpu> latent, View<Cpu> positions, View<Cpu> query_start,
             View<Cpu> block_table, LatentParams);
+
+// ---- recurrent layers ---------------------------------------------------------------------------------------------------------------
+// State lives in slots that the block table names: see ops/recurrent.h. positions, query_start and block_table as in attention.
+// y (T, C) = silu(causal convolution of x (T, C) with weight (C, K) F32); state (slots, K - 1, C) F32: the last inputs.
+struct CausalConv {
+  static constexpr auto name = "causal_conv";
+  static constexpr int outputs = 2;
+  template <class V>
+  static OpCost cost(const V& y, const V& state, const V& x, const V& weight, const V&, const V& start, const V&) {
+    return causal_conv_cost(y, state, x, weight, start);
+  }
+};
+void kernel(CausalConv, Queue<Cpu>&, View<Cpu> y, View<Cpu> state, View<Cpu> x, View<Cpu> weight, View<Cpu> positions,
+            View<Cpu> query_start, View<Cpu> block_table);
+
+// g = a_neg * softplus(a + dt_bias), beta = sigmoid(b): all (T, Hv) but a_neg, dt_bias (Hv); outputs and vectors F32.
+struct DeltaGateValues {
+  static constexpr auto name = "delta_gates";
+  static constexpr int outputs = 2;
+};
+void kernel(DeltaGateValues, Queue<Cpu>&, View<Cpu> g, View<Cpu> beta, View<Cpu> a, View<Cpu> b, View<Cpu> a_neg, View<Cpu> dt_bias);
+
+// o (T, Hv * dv): the gated delta rule over q, k (T, Hk * dk), v (T, Hv * dv), g, beta (T, Hv) F32; state (slots, Hv, dk, dv) F32.
+struct GatedDelta {
+  static constexpr auto name = "gated_delta";
+  static constexpr int outputs = 2;
+  template <class V>
+  static OpCost cost(const V& o, const V& state, const V& q, const V& k, const V& v, const V& g, const V& beta, const V&, const V& start,
+                     const V&, DeltaParams) {
+    return gated_delta_cost(o, state, q, k, v, g, beta, start);
+  }
+};
+void kernel(GatedDelta, Queue<Cpu>&, View<Cpu> o, View<Cpu> state, View<Cpu> q, View<Cpu> k, View<Cpu> v, View<Cpu> g, View<Cpu> beta,
+            View<Cpu> positions, View<Cpu> query_start, View<Cpu> block_table, DeltaParams);
 
 // ---- collectives --------------------------------------------------------------------------------------------------------------------
 // x becomes the sum over all ranks. y (rows, ranks * n) = the shards x (rows, n) of all ranks side by side.

@@ -44,4 +44,8 @@ struct RouteParams {
   float scale = 1;           ///< of the weights, behind that
 };
 
+struct DeltaParams {
+  bool tiled_heads = false;  ///< value head h belongs to key head h % Hk; otherwise to h / (Hv / Hk)
+};
+
 }  // namespace infernum
