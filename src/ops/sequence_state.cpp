@@ -25,6 +25,16 @@ int64_t Retention::blocks_held(int64_t length, int64_t step) const {
   return 0;
 }
 
+int64_t Retention::checkpoint_blocks() const {
+  switch (kind) {
+    case Kind::All: return 0;  // the sequence holds them anyway
+    case Kind::Window:
+    case Kind::Chunk: return (tokens - 1 + block_tokens - 1) / block_tokens;
+    case Kind::Recurrent: return 1;
+  }
+  return 0;
+}
+
 int64_t SequenceState::block_bytes(DType cache_dtype) const {
   int64_t bytes = 0;
   for (const StatePart& p : parts) bytes += bytes_of(p.exact ? DType::F32 : cache_dtype, p.block.elements());

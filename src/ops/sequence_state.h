@@ -24,6 +24,8 @@ struct Retention {
   int64_t oldest_read(int64_t position) const;
   /// Blocks that one sequence holds at most when it has `length` tokens and advances by at most `step` tokens at once.
   int64_t blocks_held(int64_t length, int64_t step) const;
+  /// Blocks that a checkpoint at a multiple of block_tokens holds at most beside those of its sequence.
+  int64_t checkpoint_blocks() const;
 };
 
 /// One tensor of a layer's state; its shape is (blocks, ...) with this rest.

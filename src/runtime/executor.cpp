@@ -42,7 +42,7 @@ StepLogits run_step(Model& model, std::span<const StepItem> items) {
   StepLogits logits;
   logits.vocab_size = model.info().vocab_size;
   logits.values = model.forward(make_batch(model.info(), items, logits.first_row));
-  for (const StepItem& item : items) item.cache->release_passed(item.first + static_cast<int64_t>(item.tokens.size()));
+  for (const StepItem& item : items) item.cache->end_step(item.first + static_cast<int64_t>(item.tokens.size()));
   return logits;
 }
 

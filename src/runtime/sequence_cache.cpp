@@ -1,6 +1,7 @@
 #include "runtime/sequence_cache.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/check.h"
 #include "ops/batch.h"
@@ -10,12 +11,17 @@ namespace {
 
 int64_t blocks_for(int64_t tokens) { return (tokens + block_tokens - 1) / block_tokens; }
 
+bool reads(const Retention& r, int64_t position, int64_t block) {
+  return r.oldest_read(position) / block_tokens <= block && block * block_tokens < position;
+}
+
 }  // namespace
 
-CachePools::CachePools(Model& model, int64_t tokens, int64_t max_sequences, int64_t step_tokens) : info_(&model.info()) {
+CachePools::CachePools(Model& model, int64_t tokens, int64_t max_sequences, int64_t step_tokens, int64_t checkpoints)
+    : info_(&model.info()) {
   std::vector<int64_t> blocks;
   for (const Retention& r : info_->groups) {
-    int64_t wanted = max_sequences * r.blocks_held(tokens, step_tokens > 0 ? step_tokens : tokens);
+    int64_t wanted = max_sequences * r.blocks_held(tokens, step_tokens > 0 ? step_tokens : tokens) + checkpoints * r.checkpoint_blocks();
     if (r.kind != Retention::Kind::Recurrent) wanted = std::min(wanted, blocks_for(tokens) + max_sequences);
     blocks.push_back(wanted);
     pools_.emplace_back(wanted);
@@ -29,62 +35,205 @@ int64_t CachePools::bytes() const {
   return sum;
 }
 
+SequenceCache::SequenceCache(SequenceCache&& other) noexcept
+    : pools_(other.pools_), tables_(std::move(other.tables_)), kept_(std::move(other.kept_)), length_(std::exchange(other.length_, 0)) {
+  other.tables_.clear();
+  other.kept_.clear();
+}
+
 bool SequenceCache::reserve(int64_t tokens) {
-  const auto missing = [&](size_t g) -> size_t {
+  const auto missing = [&](size_t g) {
     const Table& t = tables_[g];
-    if (recurrent(g)) return tokens > 0 ? 2 - t.slots.size() : 0;
-    const auto wanted = static_cast<size_t>(blocks_for(tokens));
-    return wanted - std::min(wanted, t.blocks.size());
+    size_t wanted = static_cast<size_t>(blocks_for(tokens)), have = t.blocks.size();
+    if (recurrent(g)) {
+      const auto states = static_cast<std::ptrdiff_t>(std::min(static_cast<size_t>(blocks_for(length_)), t.blocks.size()));
+      const auto unfinished = std::count_if(t.blocks.begin() + states, t.blocks.end(), [](int32_t b) { return b >= 0; });
+      wanted = spare_for(g, tokens), have = t.spare.size() + static_cast<size_t>(unfinished);
+    }
+    return wanted - std::min(wanted, have);
   };
   for (size_t g = 0; g < tables_.size(); g++)
-    if (static_cast<int64_t>(missing(g)) > pools_->group(static_cast<int>(g)).available()) return false;
+    if (static_cast<int64_t>(missing(g)) > pool(g).available()) return false;
   for (size_t g = 0; g < tables_.size(); g++) {
-    auto& list = recurrent(g) ? tables_[g].slots : tables_[g].blocks;
-    for (size_t n = missing(g); n > 0; n--) list.push_back(*pools_->group(static_cast<int>(g)).take());
+    auto& list = recurrent(g) ? tables_[g].spare : tables_[g].blocks;
+    for (size_t n = missing(g); n > 0; n--) list.push_back(*pool(g).take());
   }
   return true;
 }
 
 void SequenceCache::begin_step(int64_t first, int64_t end) {
-  const int64_t last_block = (end - 1) / block_tokens, read_block = std::max<int64_t>(0, first - 1) / block_tokens;
+  check(first == length_ && end > first, "cache: a step begins where the last one ended", "length", length_, "step", first, end);
+  take_back_unfinished();
   for (size_t g = 0; g < tables_.size(); g++) {
     Table& t = tables_[g];
-    if (!recurrent(g)) continue;
-    check(t.slots.size() == 2, "cache: a step needs a reserved sequence");
-    t.blocks.assign(static_cast<size_t>(last_block) + 1, -1);
-    for (const int64_t block : {read_block, last_block}) t.blocks[static_cast<size_t>(block)] = t.slots[static_cast<size_t>(block % 2)];
-  }
-}
-
-void SequenceCache::release_passed(int64_t next_position) {
-  for (size_t g = 0; g < tables_.size(); g++) {
-    if (recurrent(g)) continue;
-    Table& t = tables_[g];
-    const auto first_needed = static_cast<size_t>(pools_->info().groups[g].oldest_read(next_position) / block_tokens);
-    for (; t.passed < std::min(first_needed, t.blocks.size()); t.passed++) {
-      pools_->group(static_cast<int>(g)).release(t.blocks[t.passed]);
-      t.blocks[t.passed] = 0;
+    if (recurrent(g)) {
+      t.blocks.resize(static_cast<size_t>(blocks_for(end)), -1);
+      const auto place = [&](int64_t position) {
+        int32_t& block = t.blocks[static_cast<size_t>((position - 1) / block_tokens)];
+        if (block >= 0) return;
+        check(!t.spare.empty(), "cache: a step needs a reserved sequence", "group", g, "tokens", end);
+        block = t.spare.back();
+        t.spare.pop_back();
+      };
+      place(end);
+      for (int64_t border : kept_)
+        if (border > first && border < end) place(border);
+    }
+    check(static_cast<int64_t>(t.blocks.size()) >= blocks_for(end), "cache: a step needs a reserved sequence", "group", g, "tokens", end);
+    for (int64_t b = first / block_tokens; b < blocks_for(end); b++) {
+      const int32_t block = t.blocks[static_cast<size_t>(b)];
+      check(block < 0 || pool(g).references(block) == 1, "cache: a step must not write a shared block", "group", g, "block", block);
     }
   }
 }
 
+void SequenceCache::end_step(int64_t end) {
+  for (size_t g = 0; g < tables_.size(); g++) {
+    const auto& blocks = tables_[g].blocks;
+    const bool begun = static_cast<int64_t>(blocks.size()) >= blocks_for(end) && (!recurrent(g) || blocks.back() >= 0);
+    check(end > length_ && begun, "cache: a step that ends was begun", "length", length_, "end", end);
+  }
+  const int64_t before = std::exchange(length_, end);
+  for (size_t g = 0; g < tables_.size(); g++) {
+    const int64_t held = static_cast<int64_t>(tables_[g].blocks.size()), last = retention(g).oldest_read(end) / block_tokens;
+    for (int64_t b = retention(g).oldest_read(before) / block_tokens; b < std::min(held, last); b++)
+      if (!needed(g, b)) drop(g, static_cast<size_t>(b));
+  }
+  trim_spare();
+}
+
+void SequenceCache::keep(int64_t border) {
+  check(border % block_tokens == 0 && border >= length_, "cache: a checkpoint is a multiple of the block's tokens, not before the length",
+        border, length_);
+  if (std::find(kept_.begin(), kept_.end(), border) == kept_.end()) kept_.push_back(border);
+}
+
+void SequenceCache::forget(int64_t border) {
+  if (std::erase(kept_, border) == 0) return;
+  for (size_t g = 0; g < tables_.size(); g++) {
+    const int64_t end = std::min(border / block_tokens, static_cast<int64_t>(tables_[g].blocks.size()));
+    for (int64_t b = retention(g).oldest_read(border) / block_tokens; b < end; b++)
+      if (!needed(g, b)) drop(g, static_cast<size_t>(b));
+  }
+  trim_spare();
+}
+
+int64_t SequenceCache::longest_prefix(int64_t tokens) const {
+  const int64_t limit = std::clamp<int64_t>(tokens, 0, length_), border = limit / block_tokens * block_tokens;
+  if (resumable(limit)) return limit;
+  int64_t best = resumable(border) ? border : 0;
+  for (int64_t kept : kept_)
+    if (kept <= limit && kept > best && resumable(kept)) best = kept;
+  return best;
+}
+
+void SequenceCache::rewind(int64_t tokens) {
+  check(longest_prefix(tokens) == tokens, "cache: what a continuation there reads is not here", tokens, length_);
+  std::erase_if(kept_, [&](int64_t border) { return border > tokens; });
+  for (size_t g = 0; g < tables_.size(); g++) {
+    auto& blocks = tables_[g].blocks;
+    const auto left = std::min(static_cast<size_t>(blocks_for(tokens)), blocks.size());
+    for (size_t b = left; b < blocks.size(); b++) drop(g, b);
+    blocks.resize(left);
+  }
+  length_ = tokens;
+  trim_spare();
+}
+
+std::optional<SequenceCache> SequenceCache::fork(int64_t border) const {
+  if (border % block_tokens != 0 || border < 0 || border > length_ || !resumable(border)) return {};
+  SequenceCache other(*pools_);
+  other.length_ = border;
+  for (size_t g = 0; g < tables_.size(); g++) {
+    auto& blocks = other.tables_[g].blocks;
+    blocks.assign(static_cast<size_t>(border / block_tokens), -1);
+    for (int64_t b = retention(g).oldest_read(border) / block_tokens; b < border / block_tokens; b++) {
+      const int32_t block = tables_[g].blocks[static_cast<size_t>(b)];
+      pool(g).share(block);
+      blocks[static_cast<size_t>(b)] = block;
+    }
+  }
+  return other;
+}
+
 void SequenceCache::clear() {
   for (size_t g = 0; g < tables_.size(); g++) {
-    Table& t = tables_[g];
-    BlockPool& pool = pools_->group(static_cast<int>(g));
-    if (!recurrent(g))
-      for (size_t i = t.passed; i < t.blocks.size(); i++) pool.release(t.blocks[i]);
-    for (int32_t slot : t.slots) pool.release(slot);
-    t = {};
+    for (const auto* list : {&tables_[g].blocks, &tables_[g].spare})
+      for (int32_t block : *list)
+        if (block >= 0) pool(g).release(block);
+    tables_[g] = {};
   }
+  kept_.clear();
+  length_ = 0;
 }
 
 int64_t SequenceCache::blocks_held() const {
   size_t n = 0;
-  for (size_t g = 0; g < tables_.size(); g++) n += recurrent(g) ? tables_[g].slots.size() : tables_[g].blocks.size() - tables_[g].passed;
+  for (const Table& t : tables_)
+    n += t.spare.size() + static_cast<size_t>(std::count_if(t.blocks.begin(), t.blocks.end(), [](int32_t b) { return b >= 0; }));
   return static_cast<int64_t>(n);
 }
 
-bool SequenceCache::recurrent(size_t group) const { return pools_->info().groups[group].kind == Retention::Kind::Recurrent; }
+/// Whether anyone reads this block, or it is for tokens to come.
+bool SequenceCache::needed(size_t group, int64_t block) const {
+  const auto by = [&](int64_t position) { return reads(retention(group), position, block); };
+  return (block + 1) * block_tokens > length_ || by(length_) || std::any_of(kept_.begin(), kept_.end(), by);
+}
+
+/// Whether every block that a continuation at `position` reads is here, and no other sequence reads the block it would write into.
+bool SequenceCache::resumable(int64_t position) const {
+  for (size_t g = 0; g < tables_.size(); g++) {
+    const auto& blocks = tables_[g].blocks;
+    const int64_t first = retention(g).oldest_read(position) / block_tokens, end = blocks_for(position);
+    if (end > static_cast<int64_t>(blocks.size())) return false;
+    for (int64_t b = first; b < end; b++) {
+      const int32_t block = blocks[static_cast<size_t>(b)];
+      const bool written = (b + 1) * block_tokens > position;
+      if (block < 0 || (written && pool(g).references(block) > 1)) return false;
+      // A recurrent state is that of the length, or of a border.
+      if (recurrent(g) && written && position != length_) return false;
+    }
+  }
+  return true;
+}
+
+/// Blocks a recurrent group needs beside its states to advance to `tokens`: two in turn, where one may be that of the state it starts from,
+/// and one per checkpoint.
+size_t SequenceCache::spare_for(size_t group, int64_t tokens) const {
+  if (tokens <= length_) return 0;
+  const auto checkpoints = std::count_if(kept_.begin(), kept_.end(), [&](int64_t b) { return b > length_ && b <= tokens; });
+  const bool kept = std::find(kept_.begin(), kept_.end(), length_) != kept_.end();
+  const bool own =
+      length_ > 0 && !kept && pool(group).references(tables_[group].blocks[static_cast<size_t>((length_ - 1) / block_tokens)]) == 1;
+  return static_cast<size_t>(checkpoints) + (own ? 1 : 2);
+}
+
+void SequenceCache::drop(size_t group, size_t block) {
+  const int32_t dropped = std::exchange(tables_[group].blocks[block], -1);
+  if (dropped < 0) return;
+  if (recurrent(group) && pool(group).references(dropped) == 1)
+    tables_[group].spare.push_back(dropped);
+  else
+    pool(group).release(dropped);
+}
+
+/// A step that failed left blocks without a state behind the length.
+void SequenceCache::take_back_unfinished() {
+  for (size_t g = 0; g < tables_.size(); g++) {
+    if (!recurrent(g)) continue;
+    auto& blocks = tables_[g].blocks;
+    const auto states = std::min(static_cast<size_t>(blocks_for(length_)), blocks.size());
+    for (size_t b = states; b < blocks.size(); b++) drop(g, b);
+    blocks.resize(states);
+  }
+}
+
+void SequenceCache::trim_spare() {
+  for (size_t g = 0; g < tables_.size(); g++) {
+    if (!recurrent(g)) continue;
+    auto& spare = tables_[g].spare;
+    for (const size_t most = spare_for(g, INT64_MAX); spare.size() > most; spare.pop_back()) pool(g).release(spare.back());
+  }
+}
 
 }  // namespace infernum

@@ -1,7 +1,8 @@
 // SequenceCache: the state of one sequence, as the blocks it holds in every group of layers. What no layer can read any more goes back to
-// its pool.
+// its pool, unless a checkpoint keeps it; sequences with the same beginning share its blocks and never write a shared one.
 #pragma once
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "models/model.h"
@@ -13,8 +14,9 @@ namespace infernum {
 class CachePools {
  public:
   /// Allocates the model's cache for `tokens` tokens in all sequences together, of which there are at most `max_sequences` and which
-  /// advance by at most `step_tokens` per step (0: any number). Windowed and recurrent groups get no more than their sequences hold.
-  CachePools(Model& model, int64_t tokens, int64_t max_sequences, int64_t step_tokens = 0);
+  /// advance by at most `step_tokens` per step (0: any number). Windowed and recurrent groups get no more than their sequences hold, and
+  /// what `checkpoints` checkpoints keep at a time.
+  CachePools(Model& model, int64_t tokens, int64_t max_sequences, int64_t step_tokens = 0, int64_t checkpoints = 0);
   const ModelInfo& info() const { return *info_; }
   BlockPool& group(int g) { return pools_[static_cast<size_t>(g)]; }
   int groups() const { return static_cast<int>(pools_.size()); }
@@ -25,36 +27,64 @@ class CachePools {
   std::vector<BlockPool> pools_;
 };
 
-/// Owns references to blocks and gives them back when it goes. Move-only.
+/// Owns references to blocks and gives them back when it goes. Move-only. A border is a position that is a multiple of block_tokens.
 class SequenceCache {
  public:
   explicit SequenceCache(CachePools& pools) : pools_(&pools), tables_(static_cast<size_t>(pools.groups())) {}
   ~SequenceCache() { clear(); }
-  SequenceCache(SequenceCache&& other) noexcept : pools_(other.pools_), tables_(std::move(other.tables_)) { other.tables_.clear(); }
+  SequenceCache(SequenceCache&& other) noexcept;
   SequenceCache& operator=(SequenceCache&&) = delete;
 
-  /// Makes room for positions 0 .. tokens - 1; false, changing nothing, when a pool has too few blocks.
+  /// Makes room for positions 0 .. tokens - 1 and the checkpoints among them; false, changing nothing, when a pool has too few blocks.
   bool reserve(int64_t tokens);
-  /// To be called before a step that computes positions first .. end - 1: names the blocks in which recurrent layers find and leave their
-  /// state.
+  /// To be called before a step that computes positions first .. end - 1, with `first` the length: names the blocks in which recurrent
+  /// layers find and leave their state. Needs a reserve() since the last keep(), rewind() or fork().
   void begin_step(int64_t first, int64_t end);
-  /// Gives back every block that no query at `next_position` or later reads.
-  void release_passed(int64_t next_position);
+  /// The step up to `end` is done: gives back every block that neither a later query nor a checkpoint reads.
+  void end_step(int64_t end);
+  /// Tokens whose state is here.
+  int64_t length() const { return length_; }
+
+  /// Makes `border`, not before the length, a checkpoint: what a continuation there reads stays here. A recurrent state needs a block for
+  /// it.
+  void keep(int64_t border);
+  /// It is no checkpoint any more.
+  void forget(int64_t border);
+
+  /// The longest beginning, of at most `tokens` tokens, whose every block that a continuation reads is here, and is not shared where it
+  /// would write.
+  int64_t longest_prefix(int64_t tokens) const;
+  /// Back to a beginning that longest_prefix() allows.
+  void rewind(int64_t tokens);
+  /// Another sequence with the same first `border` tokens, which shares the blocks that its continuation reads; nothing when one of them
+  /// is gone.
+  std::optional<SequenceCache> fork(int64_t border) const;
   void clear();
 
-  /// Block numbers by position / block_tokens. Freed entries are 0 and never read; in recurrent groups entries without a state are -1.
+  /// Block numbers by position / block_tokens; -1: no block, or one without a state in recurrent groups.
   const std::vector<int32_t>& table(int group) const { return tables_[static_cast<size_t>(group)].blocks; }
+  /// References to blocks, shared ones included.
   int64_t blocks_held() const;
 
  private:
-  bool recurrent(size_t group) const;
   struct Table {
     std::vector<int32_t> blocks;
-    size_t passed = 0;           ///< leading entries already given back
-    std::vector<int32_t> slots;  ///< recurrent: the two blocks used in turn, so that a step never overwrites the state it starts from
+    std::vector<int32_t> spare;  ///< recurrent: blocks for coming states, so that a step never overwrites a state of another block
   };
+  const Retention& retention(size_t group) const { return pools_->info().groups[group]; }
+  bool recurrent(size_t group) const { return retention(group).kind == Retention::Kind::Recurrent; }
+  BlockPool& pool(size_t group) const { return pools_->group(static_cast<int>(group)); }
+  bool needed(size_t group, int64_t block) const;
+  bool resumable(int64_t position) const;
+  size_t spare_for(size_t group, int64_t tokens) const;
+  void drop(size_t group, size_t block);
+  void take_back_unfinished();
+  void trim_spare();
+
   CachePools* pools_;
   std::vector<Table> tables_;
+  std::vector<int64_t> kept_;  ///< the checkpoints
+  int64_t length_ = 0;
 };
 
 }  // namespace infernum
