@@ -17,7 +17,7 @@ namespace {
 std::vector<const TraceValue*> weights(const TraceGraph& graph) {
   std::map<std::string, const TraceValue*> by_name;
   for (const auto& v : graph.values)
-    if (v.kind == TraceValue::Kind::Weight && v.name != "inv_freq") by_name.emplace(v.name, &v);
+    if (is_checkpoint_weight(v)) by_name.emplace(v.name, &v);
   std::vector<const TraceValue*> list;
   for (const auto& [name, value] : by_name) list.push_back(value);
   return list;
@@ -43,13 +43,26 @@ void print_step(const char* name, const TraceStep& s) {
               human_bytes(s.bytes() / tokens).c_str(), human_bytes(static_cast<double>(s.graph.peak_activation_bytes)).c_str());
 }
 
+/// What layers of a group see of a sequence.
+std::string reach(const Retention& r) {
+  switch (r.kind) {
+    case Retention::Kind::All: return "see all tokens";
+    case Retention::Kind::Window: return "see " + std::to_string(r.tokens) + " tokens";
+    case Retention::Kind::Chunk: return "see their chunk of " + std::to_string(r.tokens) + " tokens";
+    case Retention::Kind::Recurrent: return "keep a recurrent state";
+  }
+  return "";
+}
+
 nlohmann::ordered_json to_json(const TraceReport& r) {
   nlohmann::ordered_json json{{"family", r.info.family},
-                              {"ranks", r.ranks},
+                              {"ranks", r.info.ranks},
                               {"layers", r.info.num_hidden_layers},
                               {"vocab_size", r.info.vocab_size},
                               {"context", r.info.context},
                               {"weight_bytes_per_rank", r.weight_bytes()},
+                              {"state_bytes_per_token", r.info.bytes_per_token()},
+                              {"state_bytes_per_sequence", r.info.bytes_per_sequence()},
                               {"weights", nlohmann::ordered_json::array()}};
   for (const TraceValue* w : weights(r.prefill.graph))
     json["weights"].push_back({{"name", w->name}, {"dtype", info(w->dtype).name}, {"shape", describe(w->shape)}, {"bytes", w->bytes()}});
@@ -88,22 +101,19 @@ int inspect(const InspectFlags& flags) {
       std::printf("%-60s %-8s %-20s %12lld bytes\n", w->name.c_str(), describe(w->dtype).c_str(), describe(w->shape).c_str(),
                   static_cast<long long>(w->bytes()));
   }
-  int64_t per_token = 0;
-  for (size_t g = 0; g < r.info.group_windows.size(); g++) per_token += r.info.block_bytes(static_cast<int>(g)) / block_tokens;
   std::printf("%-12s %s, %lld layers, hidden %lld, vocabulary %lld, context %lld\n", "family", r.info.family.c_str(),
               static_cast<long long>(r.info.num_hidden_layers), static_cast<long long>(r.info.hidden_size),
               static_cast<long long>(r.info.vocab_size), static_cast<long long>(r.info.context));
   std::printf("%-12s %.3f billion%s, %s:", "parameters", static_cast<double>(parameters) / 1e9,
-              r.ranks > 1 ? (" on each of " + std::to_string(r.ranks) + " ranks").c_str() : "",
+              r.info.ranks > 1 ? (" on each of " + std::to_string(r.info.ranks) + " ranks").c_str() : "",
               human_bytes(static_cast<double>(r.weight_bytes())).c_str());
   for (const auto& [dtype, use] : formats)
     std::printf(" %d x %s (%s)", use.first, describe(dtype).c_str(), human_bytes(static_cast<double>(use.second)).c_str());
-  std::printf("\n%-12s %s per token, all ranks;", "cache", human_bytes(static_cast<double>(per_token)).c_str());
-  for (size_t g = 0; g < r.info.group_windows.size(); g++) {
-    const int window = r.info.group_windows[g];
-    const auto layers = std::count(r.info.layer_group.begin(), r.info.layer_group.end(), static_cast<int>(g));
-    std::printf(" %lld layers see %s", static_cast<long long>(layers),
-                window ? (std::to_string(window) + " tokens").c_str() : "all tokens");
+  std::printf("\n%-12s %s per token and %s per sequence, all ranks;", "state", human_bytes(static_cast<double>(r.info.bytes_per_token())).c_str(),
+              human_bytes(static_cast<double>(r.info.bytes_per_sequence())).c_str());
+  for (size_t g = 0; g < r.info.groups.size(); g++) {
+    const auto layers = std::count(r.info.state_group.begin(), r.info.state_group.end(), static_cast<int>(g));
+    std::printf("%s %lld layer%s %s", g ? "," : "", static_cast<long long>(layers), layers == 1 ? "" : "s", reach(r.info.groups[g]).c_str());
   }
   std::printf("\n");
   print_step("prefill", r.prefill);

@@ -105,9 +105,9 @@ ModelOptions model_options(const ModelFlags& flags, const std::string&) {
   return o;
 }
 
-Session::Session(const ModelFlags& flags, std::string (*edit)(const std::string&))
+Session::Session(const ModelFlags& flags, bool bf16_frequencies)
     : checkpoint(open_checkpoint(resolve_model(flags.model))), options(model_options(flags, checkpoint.config_json)) {
-  if (edit) checkpoint.config_json = edit(checkpoint.config_json);
+  options.bf16_frequencies = bf16_frequencies;
   const Progress progress("loading " + checkpoint.path);
   model = load_model(checkpoint, options);
 }
@@ -154,10 +154,8 @@ bool stdin_is_piped() {
 }
 
 int64_t cache_tokens(const ModelInfo& info) {
-  int64_t block = 0;
-  for (size_t g = 0; g < info.group_windows.size(); g++) block += info.block_bytes(static_cast<int>(g));
-  const int64_t available = sysconf(_SC_AVPHYS_PAGES) * sysconf(_SC_PAGESIZE) / 2,
-                fitting = std::max<int64_t>(1, available / block) * block_tokens;
+  const int64_t available = sysconf(_SC_AVPHYS_PAGES) * sysconf(_SC_PAGESIZE) / 2 - info.bytes_per_sequence(),
+                fitting = std::max<int64_t>(1, available / std::max<int64_t>(1, info.bytes_per_token() * block_tokens)) * block_tokens;
   if (fitting < info.context)
     log_warning("the key-value cache is limited to " + std::to_string(fitting) + " tokens by the free memory; the model's context is " +
                 std::to_string(info.context));

@@ -20,8 +20,8 @@ struct Session {
   Checkpoint checkpoint;
   ModelOptions options;
   std::unique_ptr<Model> model;
-  /// `edit` changes the config before it is read.
-  explicit Session(const ModelFlags& flags, std::string (*edit)(const std::string& config_json) = nullptr);
+  /// `bf16_frequencies` as in ModelOptions.
+  explicit Session(const ModelFlags& flags, bool bf16_frequencies = false);
 };
 
 /// Highest resident memory of this process so far, and the present one, in bytes.

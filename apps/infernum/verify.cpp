@@ -9,7 +9,6 @@
 #include "checkpoint/safetensors.h"
 #include "core/check.h"
 #include "models/loader.h"
-#include "models/rounded_rope.h"
 #include "options.h"
 #include "quant/quant.h"
 #include "runtime/executor.h"
@@ -139,7 +138,7 @@ void explain(const Session& session, const std::vector<int32_t>& ids, bool one_t
 }  // namespace
 
 int verify(const VerifyFlags& flags) {
-  Session session(flags, flags.bf16_frequencies ? with_bf16_frequencies : nullptr);
+  Session session(flags, flags.bf16_frequencies);
   const GoldenFile golden(flags.golden);
   bool good = true, one_token_agrees = false;
   int compared = 0;

@@ -2,6 +2,8 @@
 #include "backends/cpu/queue.h"
 #include "backends/trace/trace.h"
 #include "blocks/add_rms_norm.h"
+#include "blocks/clamped_swiglu.h"
+#include "blocks/geglu.h"
 #include "blocks/swiglu.h"
 #include "ops/attention.h"
 #include "ops/collectives.h"
@@ -26,6 +28,67 @@ concept CanMul = requires(const A&... a) {
 template <class... A>
 concept CanSilu = requires(const A&... a) {
   silu(a...);
+};
+template <class... A>
+concept CanActivate = requires(const A&... a) {
+  sigmoid(a...);
+  gelu(a...);
+  gelu_tanh(a...);
+  softcap(a..., 30.f);
+  clamp(a..., 0.f, 1.f);
+};
+/// Any of them.
+template <class... A>
+concept CanActivateSomehow = requires(const A&... a) {
+  sigmoid(a...);
+}
+|| requires(const A&... a) { gelu(a...); }
+|| requires(const A&... a) { gelu_tanh(a...); }
+|| requires(const A&... a) { softcap(a..., 30.f); }
+|| requires(const A&... a) { clamp(a..., 0.f, 1.f); };
+template <class... A>
+concept CanScale = requires(const A&... a) {
+  scale(a..., 2.f);
+};
+template <class... A>
+concept CanScaleByPosition = requires(const A&... a) {
+  position_scale(a..., PositionScaleParams{});
+};
+template <class A, class Bias>
+concept CanRouteWith = requires(const A& a, const Bias& bias) {
+  route(a, bias, RouteParams{});
+};
+template <class... A>
+concept CanScaleRows = requires(const A&... a) {
+  scale_rows(a...);
+};
+template <class... A>
+concept CanLayerNorm = requires(const A&... a) {
+  layer_norm(a..., 1e-6f);
+};
+template <class A>
+concept CanNormHeads = requires(const A& a) {
+  head_norm(a, int64_t{4}, 1e-6f);
+};
+template <class A>
+concept CanSliceHeads = requires(const A& a) {
+  slice_heads(a, 2, 0, 1);
+};
+template <class... A>
+concept CanConcatHeads = requires(const A&... a) {
+  concat_heads(a..., 2);
+};
+template <class... A>
+concept CanAddExpertBias = requires(const A&... a) {
+  add_expert_bias(a...);
+};
+template <class... A>
+concept CanGeGlu = requires(const A&... a) {
+  geglu(a...);
+};
+template <class... A>
+concept CanClampedSwiGlu = requires(const A&... a) {
+  clamped_swiglu(a..., 1.702f, 7.f);
 };
 template <class... A>
 concept CanAddBias = requires(const A&... a) {
@@ -69,7 +132,7 @@ concept CanExpertMatmul = requires(const A&... a) {
 };
 template <class A>
 concept CanRoute = requires(const A& a) {
-  route_softmax(a, 2, true);
+  route(a, {}, RouteParams{});
 };
 template <class... A>
 concept CanCombine = requires(const A&... a) {
@@ -115,22 +178,34 @@ struct Laws {
   static_assert(CanAddBias<F, F> && CanAddBias<S, S> && CanAddBias<P, F>);
   static_assert(CanCombine<P, F> && CanCombine<F, F> && CanCombine<S, F>);
   static_assert(!CanCombine<P, P> && !CanCombine<P, S>);
+  static_assert(CanScale<F> && CanScale<S> && CanScale<P> && std::same_as<decltype(scale(std::declval<P>(), 1.f)), P>);
+  static_assert(CanScaleRows<F, F> && CanScaleRows<S, F> && CanScaleRows<P, F> && !CanScaleRows<F, P> && !CanScaleRows<S, S>);
+  static_assert(CanAddExpertBias<S, S, F> && CanAddExpertBias<P, F, F> && !CanAddExpertBias<S, S, S>);
   static_assert(std::same_as<decltype(combine_experts(std::declval<P>(), std::declval<F>())), P>);
 
   // Non-linear ops refuse a summand.
   static_assert(CanMul<F, F> && CanMul<S, S> && !CanMul<P, P> && !CanMul<F, P> && !CanMul<F, S>);
   static_assert(CanSilu<F> && CanSilu<S> && !CanSilu<P>);
+  static_assert(CanActivate<F> && CanActivate<S> && !CanActivateSomehow<P>);
+  static_assert(CanGeGlu<S, S> && !CanGeGlu<P, P> && !CanGeGlu<S, F>);
+  static_assert(CanClampedSwiGlu<S, S> && !CanClampedSwiGlu<P, P> && !CanClampedSwiGlu<S, F>);
+  static_assert(CanSliceHeads<F> && CanSliceHeads<S> && !CanSliceHeads<P>);
+  static_assert(CanConcatHeads<F, F> && CanConcatHeads<S, S> && !CanConcatHeads<P, P> && !CanConcatHeads<F, S>);
   static_assert(CanSwiGlu<F, F> && CanSwiGlu<S, S> && !CanSwiGlu<P, P> && !CanSwiGlu<S, P> && !CanSwiGlu<F, S>);
   static_assert(CanRmsNorm<F, F> && !CanRmsNorm<P, F> && !CanRmsNorm<F, P>);
   static_assert(!CanRmsNorm<S, F>, "a row's mean square needs the whole row");
+  static_assert(CanRmsNorm<F> && !CanRmsNorm<S> && !CanRmsNorm<P> && CanNormHeads<F> && CanNormHeads<S> && !CanNormHeads<P>);
+  static_assert(CanLayerNorm<F, F> && !CanLayerNorm<S, F> && !CanLayerNorm<P, F>);
   static_assert(CanHeadNorm<F, F> && CanHeadNorm<S, F> && !CanHeadNorm<P, F> && !CanHeadNorm<S, S>);
   static_assert(CanRope<S, F> && CanRope<F, F> && !CanRope<P, F> && !CanRope<S, P>);
   static_assert(CanRopeTable<F, F> && !CanRopeTable<P, F> && !CanRopeTable<F, S>);
-  static_assert(CanAppend<KvLayer<B>, S, S, Batch<B>> && !CanAppend<KvLayer<B>, P, P, Batch<B>> && !CanAppend<KvLayer<B>, S, F, Batch<B>>);
-  static_assert(CanAttend<S, KvLayer<B>, Batch<B>> && !CanAttend<P, KvLayer<B>, Batch<B>>);
+  static_assert(CanAppend<LayerState<B>, S, S, Batch<B>> && !CanAppend<LayerState<B>, P, P, Batch<B>> && !CanAppend<LayerState<B>, S, F, Batch<B>>);
+  static_assert(CanAttend<S, LayerState<B>, Batch<B>> && !CanAttend<P, LayerState<B>, Batch<B>>);
   static_assert(CanAddRmsNorm<F, F, F> && !CanAddRmsNorm<F, P, F> && !CanAddRmsNorm<P, P, F> && !CanAddRmsNorm<F, S, F> &&
                 !CanAddRmsNorm<S, S, F>);
   static_assert(CanRoute<F> && !CanRoute<P> && !CanRoute<S>);
+  static_assert(CanRouteWith<F, F> && CanRouteWith<F, std::nullopt_t> && !CanRouteWith<F, P> && !CanRouteWith<F, Foreign>);
+  static_assert(CanScaleByPosition<S, F> && CanScaleByPosition<P, F> && !CanScaleByPosition<S, S> && !CanScaleByPosition<S, Foreign>);
   static_assert(CanEmbed<F, F> && !CanEmbed<P, F> && !CanEmbed<F, P>);
   static_assert(CanTakeRows<F, F> && !CanTakeRows<P, F> && !CanTakeRows<S, F>);
 
@@ -152,12 +227,14 @@ struct Laws {
   // Two kinds of hardware never meet in one op.
   static_assert(!CanAdd<F, Foreign> && !CanMul<F, Foreign> && !CanMatmul<Full, F, Foreign> && !CanBlockMatmul<Full, F, Foreign>);
   static_assert(!CanExpertMatmul<Full, F, Foreign, F> && !CanExpertMatmul<Full, F, F, Foreign>);
-  static_assert(!CanAddBias<F, Foreign> && !CanRmsNorm<F, Foreign> && !CanHeadNorm<F, Foreign> && !CanSwiGlu<F, Foreign>);
+  static_assert(!CanAddBias<F, Foreign> && !CanScaleRows<F, Foreign> && !CanLayerNorm<F, Foreign> && !CanConcatHeads<F, Foreign> &&
+                !CanGeGlu<F, Foreign> && !CanAddExpertBias<F, Foreign, F> && !CanAddExpertBias<F, F, Foreign> && !CanRmsNorm<F, Foreign> &&
+                !CanHeadNorm<F, Foreign> && !CanSwiGlu<F, Foreign>);
   static_assert(!CanAddRmsNorm<F, Foreign, F> && !CanAddRmsNorm<F, F, Foreign>);
   static_assert(!CanRope<S, Foreign> && !CanRopeTable<F, Foreign> && !CanEmbed<F, Foreign> && !CanTakeRows<F, Foreign> &&
                 !CanCombine<F, Foreign>);
-  static_assert(!CanAttend<S, KvLayer<Other>, Batch<B>> && !CanAttend<S, KvLayer<B>, Batch<Other>>);
-  static_assert(!CanAppend<KvLayer<Other>, S, S, Batch<B>> && !CanAppend<KvLayer<B>, S, S, Batch<Other>>);
+  static_assert(!CanAttend<S, LayerState<Other>, Batch<B>> && !CanAttend<S, LayerState<B>, Batch<Other>>);
+  static_assert(!CanAppend<LayerState<Other>, S, S, Batch<B>> && !CanAppend<LayerState<B>, S, S, Batch<Other>>);
   static_assert(!std::is_constructible_v<F, Foreign> && !std::is_assignable_v<F&, Foreign>);
 };
 template struct Laws<Cpu, Trace>;

@@ -33,6 +33,12 @@ class Shape {
     s.size_[0] = n;
     return s;
   }
+  /// (n, ...) with this shape as the rest.
+  Shape prepended(int64_t n) const {
+    Shape s{n};
+    for (int i = 0; i < rank_; i++) s.push_back(size_[static_cast<size_t>(i)]);
+    return s;
+  }
   void push_back(int64_t d) {
     check(rank_ < max_rank, "shape: at most 4 dimensions");
     check(d >= 0, "shape: a dimension is not negative", d);

@@ -60,14 +60,17 @@ Tensor<Cpu> place_blocks(Device<Cpu>& device, const StoredTensor& t) {
 }
 Tensor<Trace> place_blocks(Device<Trace>& device, const StoredTensor& t) { return trace_weight(device, t, t.dtype); }
 
-Tensor<Cpu> place_f32(Device<Cpu>& device, const StoredTensor& t) {
+Tensor<Cpu> place_f32(Device<Cpu>& device, const StoredTensor& t, float offset) {
   check(t.data != nullptr, "weights: only the header of this tensor was read", t.name);
   check_convertible(t);
   Tensor<Cpu> placed(device, t.shape, DType::F32);
-  dequantize(t.dtype, t.data, placed.view().as<float>(), t.shape.elements());
+  float* values = placed.view().as<float>();
+  dequantize(t.dtype, t.data, values, t.shape.elements());
+  if (offset != 0)
+    for (int64_t i = 0; i < t.shape.elements(); i++) values[i] += offset;
   return placed;
 }
-Tensor<Trace> place_f32(Device<Trace>& device, const StoredTensor& t) {
+Tensor<Trace> place_f32(Device<Trace>& device, const StoredTensor& t, float) {
   check_convertible(t);
   return trace_weight(device, t, DType::F32);
 }

@@ -9,10 +9,12 @@ namespace infernum {
 
 /// rope_parameters of a config, resolved: see models/config.h for where each value comes from.
 struct RopeConfig {
-  std::string rope_type = "default";  ///< default, linear, dynamic, llama3, yarn, longrope
+  std::string rope_type = "default";  ///< default, linear, dynamic, llama3, yarn, longrope, proportional
   double rope_theta = 10000;
   int64_t rotary_dim = 0;  ///< components of a head that rotate
   double factor = 1;
+  double proportion = 1;  ///< proportional: share of the pairs that rotate; the others keep frequency 0
+  std::optional<double> alpha;  ///< dynamic: the base grows by this once and for all, whatever the length (Hunyuan)
   int64_t original_max_position_embeddings = 0;
   int64_t max_position_embeddings = 0;
   double low_freq_factor = 1, high_freq_factor = 4;  // llama3
@@ -22,6 +24,9 @@ struct RopeConfig {
   std::vector<double> short_factor, long_factor;  // longrope
   std::vector<double> inv_freq_divisors;          // GGUF's rope_freqs: divides the default frequencies
   bool rope_interleaved = false;                  // rotate pairs (2i, 2i+1)
+  /// Round the frequencies to bfloat16, as a reference run has them whose whole model, buffers included, was cast to bfloat16 and back.
+  /// For comparison with such recordings only. What a reference derives anew for a long context (dynamic, longrope) stays exact.
+  bool bf16_frequencies = false;
 };
 
 struct RopeFrequencies {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "formats/linear_weight.h"
+#include "formats/slice.h"
 
 namespace infernum {
 
@@ -22,6 +23,9 @@ enum class Split { None, Rows, Cols };
 
 /// This rank's part. n (or k) must be divisible by the ranks, and by whole blocks.
 StoredTensor split(const StoredTensor& t, Split how, int rank, int ranks);
+
+/// The number in a tensor (1); 1 where only the header was read.
+float read_scalar(const StoredTensor& t);
 
 template <class B>
 class Weights {
@@ -41,8 +45,12 @@ class Weights {
 
   /// As stored, whole, on every rank.
   Tensor<B> tensor(std::string_view leaf, const Shape& shape) const { return place(*device_, source_->read(name(leaf), shape)); }
-  /// A vector in F32, whole.
-  Tensor<B> vector(std::string_view leaf, int64_t n) const { return place_f32(*device_, source_->read(name(leaf), {n})); }
+  /// A vector in F32, whole, plus `offset`.
+  Tensor<B> vector(std::string_view leaf, int64_t n, float offset = 0) const {
+    return place_f32(*device_, source_->read(name(leaf), {n}), offset);
+  }
+  /// A vector of one number, on the host; 1 where there is no data.
+  float scalar(std::string_view leaf) const { return read_scalar(source_->read(name(leaf), {1})); }
   /// A vector in F32, this rank's part of it.
   Tensor<B, Shard> vector_part(std::string_view leaf, int64_t n) const {
     return relabel<Shard>(place_f32(*device_, split(source_->read(name(leaf), {n}), Split::Rows, device_->rank, device_->ranks)));
@@ -50,6 +58,10 @@ class Weights {
   /// A matrix (n, k), this rank's part of it, in whatever format it is stored.
   LinearWeight<B> linear(std::string_view leaf, int64_t n, int64_t k, Split how) const {
     return load_weight<B>(*device_, split(source_->read(name(leaf), {n, k}), how, device_->rank, device_->ranks));
+  }
+  /// Rows first .. first + n of a matrix (total, k) that holds several, as their own matrix.
+  LinearWeight<B> linear_rows(std::string_view leaf, int64_t total, int64_t first, int64_t n, int64_t k, Split how) const {
+    return load_weight<B>(*device_, split(slice_rows(source_->read(name(leaf), {total, k}), first, first + n), how, device_->rank, device_->ranks));
   }
   /// What is stored under this name, not yet on the device.
   StoredTensor stored(std::string_view leaf, const Shape& shape) const { return source_->read(name(leaf), shape); }

@@ -2,32 +2,61 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "core/check.h"
 #include "core/log.h"
 
 namespace infernum {
 
-DecoderConfig::DecoderConfig(const ConfigReader& json, int64_t default_head_dim)
+namespace {
+
+/// Null, or absent from a family without a default, means `derived`.
+int64_t size_or_null(const ConfigReader& json, std::string_view key, int64_t absent, int64_t derived) {
+  return json.size(key, absent == 0 || json.is_null(key) ? derived : absent);
+}
+
+}  // namespace
+
+DecoderConfig::DecoderConfig(const ConfigReader& json, const ConfigDefaults& defaults)
     : vocab_size(json.size("vocab_size")),
       hidden_size(json.size("hidden_size")),
       intermediate_size(json.size("intermediate_size")),
       num_hidden_layers(json.size("num_hidden_layers")),
       num_attention_heads(json.size("num_attention_heads")),
-      num_key_value_heads(json.size("num_key_value_heads", num_attention_heads)),
-      head_dim(json.size("head_dim", default_head_dim ? default_head_dim : std::max<int64_t>(1, hidden_size / num_attention_heads))),
-      max_position_embeddings(json.size("max_position_embeddings", 2048)),
-      rms_norm_eps(static_cast<float>(json.number("rms_norm_eps").value_or(1e-6))),
-      tie_word_embeddings(json.boolean("tie_word_embeddings").value_or(false)),
+      num_key_value_heads(size_or_null(json, "num_key_value_heads", defaults.num_key_value_heads, num_attention_heads)),
+      head_dim(size_or_null(json, "head_dim", defaults.head_dim, std::max<int64_t>(1, hidden_size / num_attention_heads))),
+      max_position_embeddings(json.size("max_position_embeddings", defaults.max_position_embeddings)),
+      rms_norm_eps(static_cast<float>(json.number(defaults.norm_eps).value_or(defaults.rms_norm_eps))),
+      tie_word_embeddings(json.boolean("tie_word_embeddings").value_or(defaults.tie_word_embeddings)),
       windows(static_cast<size_t>(std::min<int64_t>(num_hidden_layers, 4096))),
-      rope(read_rope(json, head_dim, max_position_embeddings)),
+      ropes{read_rope(json, head_dim, max_position_embeddings, defaults)},
+      layer_rope(windows.size()),
+      cache_of(windows.size()),
       context(max_position_embeddings) {
   check(num_hidden_layers <= 4096, "config.json: at most 4096 layers", "num_hidden_layers =", num_hidden_layers);
+  std::iota(cache_of.begin(), cache_of.end(), 0);
   check(num_attention_heads % num_key_value_heads == 0, "config.json: query heads must divide into groups of key-value heads",
         num_attention_heads, num_key_value_heads);
-  check(rms_norm_eps > 0 && rms_norm_eps < 1, "config.json: rms_norm_eps lies between 0 and 1", rms_norm_eps);
-  const std::string act = json.string("hidden_act").value_or("silu");
-  check(act == "silu", "config.json: hidden_act must be silu in this family", act);
+  check(rms_norm_eps > 0 && rms_norm_eps < 1, "config.json: epsilon lies between 0 and 1", defaults.norm_eps, rms_norm_eps);
+  for (const char* key : {"hidden_activation", "hidden_act"}) {  // Gemma files hold both, and the first decides
+    const auto act = json.string(key);
+    if (!act) continue;
+    check(*act == defaults.activation, "config.json: this family implements one activation", key, "=", *act, "; implemented:",
+          defaults.activation);
+    break;
+  }
+}
+
+AttentionShape DecoderConfig::attention(int64_t layer, bool qkv_bias, bool o_bias) const {
+  const auto i = static_cast<size_t>(layer);
+  AttentionParams params;
+  params.head_dim = static_cast<int>(head_dim);
+  params.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim)));
+  params.window = windows[i];
+  const bool interleaved = layer_rope[i] != AttentionShape::no_rope && ropes[static_cast<size_t>(layer_rope[i])].rope_interleaved;
+  return {hidden_size, num_attention_heads, num_key_value_heads, {static_cast<int>(head_dim), interleaved}, layer_rope[i], params, qkv_bias,
+          o_bias};
 }
 
 void check_experts(int64_t experts, int64_t num_hidden_layers) {
@@ -35,30 +64,60 @@ void check_experts(int64_t experts, int64_t num_hidden_layers) {
         "layers", num_hidden_layers);
 }
 
-RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_position_embeddings) {
+std::vector<std::string> read_layer_types(const ConfigReader& json, int64_t layers, const std::vector<std::string>& known,
+                                          const std::function<std::string(int64_t)>& derived) {
+  auto types = json.strings("layer_types");
+  check(types.empty() || static_cast<int64_t>(types.size()) == layers, "config.json: layer_types must name every layer", types.size(),
+        layers);
+  for (int64_t i = 0; types.empty() || i < layers; i++) {
+    if (static_cast<int64_t>(types.size()) == i) types.push_back(derived(i));
+    const std::string& type = types[static_cast<size_t>(i)];
+    if (std::find(known.begin(), known.end(), type) != known.end()) continue;
+    std::string list;
+    for (const auto& name : known) list += (list.empty() ? "" : ", ") + name;
+    fail("config.json: this family implements other layer_types", type, "; implemented:", list);
+  }
+  return types;
+}
+
+std::vector<int> windows_of(const ConfigReader& json, const std::vector<std::string>& layer_types, int64_t absent) {
+  std::vector<int> windows;
+  for (const auto& type : layer_types) {
+    const bool sliding = type == "sliding_attention";
+    windows.push_back(!sliding ? 0 : static_cast<int>(absent ? json.size("sliding_window", absent) : json.size("sliding_window")));
+  }
+  return windows;
+}
+
+RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_position_embeddings, const ConfigDefaults& defaults,
+                     std::string_view layer_type) {
   check(head_dim <= 1024, "config.json: heads of at most 1024 components", "head_dim =", head_dim);
   RopeConfig c;
   const auto five = json.object("rope_parameters"), four = json.object("rope_scaling");
+  const auto nested = five ? five->object(layer_type) : std::nullopt;
   const ConfigReader empty("{}");
-  const ConfigReader& d = five ? *five : four ? *four : empty;
+  const ConfigReader& d = nested ? *nested : five ? *five : four ? *four : empty;
   c.rope_type = d.string("rope_type").value_or(d.string("type").value_or("default"));
   if (c.rope_type == "su") c.rope_type = "longrope";
   if (c.rope_type == "mrope") c.rope_type = "default";  // equal for text
-  static constexpr std::array known{"default", "linear", "dynamic", "llama3", "yarn", "longrope"};
+  static constexpr std::array known{"default", "linear", "dynamic", "llama3", "yarn", "longrope", "proportional"};
   check(std::find(known.begin(), known.end(), c.rope_type) != known.end(),
-        "config.json: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope", c.rope_type);
-  c.rope_theta = d.number("rope_theta").value_or(json.number("rope_theta").value_or(10000));
+        "config.json: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope, proportional", c.rope_type);
+  c.rope_theta = d.number("rope_theta").value_or(json.number("rope_theta").value_or(defaults.rope_theta));
   check(c.rope_theta > 0 && std::isfinite(c.rope_theta), "config.json: rope_theta is positive", c.rope_theta);
-  const double partial = json.number("partial_rotary_factor").value_or(d.number("partial_rotary_factor").value_or(1));
+  const double partial = json.number("partial_rotary_factor").value_or(d.number("partial_rotary_factor").value_or(defaults.partial_rotary_factor));
   check(partial > 0 && partial <= 1, "config.json: partial_rotary_factor lies between 0 and 1", partial);
-  c.rotary_dim = static_cast<int64_t>(static_cast<double>(head_dim) * partial);
+  c.proportion = partial;
+  c.rotary_dim = c.rope_type == "proportional" ? head_dim : static_cast<int64_t>(static_cast<double>(head_dim) * partial);
   c.max_position_embeddings = max_position_embeddings;
   c.original_max_position_embeddings = json.integer("original_max_position_embeddings")
                                            .value_or(d.integer("original_max_position_embeddings").value_or(max_position_embeddings));
   c.factor =
       d.number("factor").value_or(static_cast<double>(max_position_embeddings) / static_cast<double>(c.original_max_position_embeddings));
-  check(d.has("factor") || (c.rope_type != "linear" && c.rope_type != "dynamic" && c.rope_type != "llama3"),
+  check(d.has("factor") || d.has("alpha") || (c.rope_type != "linear" && c.rope_type != "dynamic" && c.rope_type != "llama3"),
         "config.json: this rope_type needs a factor", c.rope_type);
+  c.alpha = d.number("alpha");
+  check(!c.alpha || c.rope_type == "dynamic", "config.json: alpha belongs to the rope_type dynamic", c.rope_type);
   c.low_freq_factor = d.number("low_freq_factor").value_or(c.low_freq_factor);
   c.high_freq_factor = d.number("high_freq_factor").value_or(c.high_freq_factor);
   c.beta_fast = d.number("beta_fast").value_or(c.beta_fast);
@@ -72,7 +131,9 @@ RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_pos
   c.inv_freq_divisors = d.numbers("inv_freq_divisors");
   c.rope_interleaved = d.boolean("rope_interleaved").value_or(false);
   for (const auto& key : d.unread())
-    check(key == "mrope_section" || key == "finetuned", "config.json: unknown key among the rope parameters", key);
+    check(key == "mrope_section" || key == "finetuned" ||
+              std::find(defaults.rope_keys.begin(), defaults.rope_keys.end(), key) != defaults.rope_keys.end(),
+          "config.json: unknown key among the rope parameters", key);
   rope_frequencies(c, max_position_embeddings);  // refuses impossible values before anything is loaded
   return c;
 }
@@ -86,8 +147,10 @@ void check_unread(const ConfigReader& json, std::string_view family) {
                                        "attn_implementation",
                                        "auto_map",
                                        "bos_token_id",
+                                       "cache_implementation",
                                        "dtype",
                                        "embd_pdrop",
+                                       "eod_token_id",
                                        "eos_token_id",
                                        "hidden_dropout",
                                        "id2label",
@@ -102,6 +165,7 @@ void check_unread(const ConfigReader& json, std::string_view family) {
                                        "pad_token_id",
                                        "pretraining_tp",
                                        "resid_pdrop",
+                                       "residual_dropout",
                                        "return_dict",
                                        "rope_scaling",
                                        "rope_theta",

@@ -5,8 +5,14 @@
 
 #include <nlohmann/json.hpp>
 
+#include "models/cohere2.h"
 #include "models/families.h"
+#include "models/hunyuan.h"
 #include "models/loader.h"
+#include "models/olmo3.h"
+#include "models/phi3.h"
+#include "models/seed_oss.h"
+#include "models/smollm3.h"
 #include "models/test_models.h"
 
 namespace infernum {
@@ -98,7 +104,7 @@ TEST(Config, ReadsTheSharedKeys) {
   EXPECT_FALSE(c.tie_word_embeddings);
   json.erase("num_key_value_heads");
   EXPECT_EQ(DecoderConfig(ConfigReader{json.dump()}).num_key_value_heads, 4);
-  EXPECT_EQ(DecoderConfig(ConfigReader{json.dump()}, 6).head_dim, 6);
+  EXPECT_EQ(DecoderConfig(ConfigReader{json.dump()}, {.head_dim = 6}).head_dim, 6);
 }
 
 TEST(Config, BothSpellingsOfRopeAreOne) {
@@ -108,10 +114,10 @@ TEST(Config, BothSpellingsOfRopeAreOne) {
   five["rope_parameters"] = {{"rope_type", "linear"}, {"factor", 4.}, {"rope_theta", 5000.}};
   for (const auto& json : {four, five}) {
     const DecoderConfig c(ConfigReader{json.dump()});
-    EXPECT_EQ(c.rope.rope_type, "linear");
-    EXPECT_EQ(c.rope.rope_theta, 5000);
-    EXPECT_EQ(c.rope.factor, 4);
-    EXPECT_EQ(c.rope.rotary_dim, 4);
+    EXPECT_EQ(c.ropes[0].rope_type, "linear");
+    EXPECT_EQ(c.ropes[0].rope_theta, 5000);
+    EXPECT_EQ(c.ropes[0].factor, 4);
+    EXPECT_EQ(c.ropes[0].rotary_dim, 4);
   }
 }
 
@@ -136,7 +142,7 @@ TEST(Config, SizesHaveRanges) {
   expect_in(message("head_dim", 1026), {"at most 1024", "1026"});
   expect_in(message("head_dim", INT32_MAX), {"at most 1024", "2147483647"});  // before a table of its frequencies is made
   expect_in(message("head_dim", 5), {"even number", "5"});
-  for (const double eps : {0., 1., -1e-6}) expect_in(message("rms_norm_eps", eps), {"rms_norm_eps lies between 0 and 1"});
+  for (const double eps : {0., 1., -1e-6}) expect_in(message("rms_norm_eps", eps), {"epsilon lies between 0 and 1: rms_norm_eps"});
   expect_in(message("rms_norm_eps", "small"), {"rms_norm_eps = \"small\" wanted a number"});
   expect_in(message("tie_word_embeddings", 1), {"tie_word_embeddings = 1 wanted true or false"});
   expect_in(message("architectures", Json::array({1})), {"architectures", "wanted a list of strings"});
@@ -153,9 +159,9 @@ TEST(Config, SizesNoMachineHoldsAreRefusedBeforeAnythingIsComputed) {
 }
 
 TEST(Config, UnknownMathematicsIsRefused) {
-  expect_in(message("hidden_act", "gelu"), {"hidden_act must be silu in this family: gelu"});
+  expect_in(message("hidden_act", "gelu"), {"hidden_act = gelu ; implemented: silu"});
   expect_in(message("rope_parameters", {{"rope_type", "spiral"}}),
-            {"unknown rope_type", "known: default, linear, dynamic, llama3, yarn, longrope: spiral"});
+            {"unknown rope_type", "known: default, linear, dynamic, llama3, yarn, longrope, proportional: spiral"});
   expect_in(message("rope_scaling", {{"type", "spiral"}, {"factor", 2}}), {"spiral"});
   for (const char* type : {"linear", "dynamic", "llama3"})
     expect_in(message("rope_parameters", {{"rope_type", type}}), {"needs a factor", type});
@@ -198,7 +204,7 @@ TEST(Config, WindowsFollowTheirFamily) {
     config["architectures"] = {architecture};
     const auto report = trace_model(test::checkpoint_of(config), {}, 4, true);
     std::vector<int> list;
-    for (const auto& layer : report.info.cache) list.push_back(layer.window);
+    for (const auto& state : report.info.states) list.push_back(static_cast<int>(state.retention.tokens));
     return list;
   };
   auto json = tiny_llama();
@@ -215,8 +221,101 @@ TEST(Config, WindowsFollowTheirFamily) {
   EXPECT_EQ(windows(json, "Qwen2ForCausalLM"), (std::vector<int>{7, 0}));
   json["architectures"] = {"Qwen2ForCausalLM"};
   expect_in(message("layer_types", {"full_attention"}, json), {"layer_types must name every layer: 1 2"});
-  expect_in(message("layer_types", {"full_attention", "linear_attention"}, json), {"full_attention, sliding_attention: linear_attention"});
+  expect_in(message("layer_types", {"full_attention", "linear_attention"}, json), {"linear_attention", "implemented: full_attention, sliding_attention"});
   expect_in(message("sliding_window", 0, json), {"sliding_window = 0"});
+}
+
+/// The tiny Llama's config under another name.
+Json named(const char* architecture, const Json& changes = Json::object()) {
+  Json json = tiny_llama();
+  json["architectures"] = {architecture};
+  json.merge_patch(changes);
+  return json;
+}
+
+template <class Config>
+Config read(const Json& json) {
+  return Config(ConfigReader{json.dump()});
+}
+
+TEST(Config, AbsentAndNullSizesDiffer) {
+  auto json = named("SeedOssForCausalLM", {{"head_dim", nullptr}, {"num_key_value_heads", nullptr}, {"num_attention_heads", 8}});
+  EXPECT_EQ(read<seed_oss::Config>(json).head_dim, 128);
+  EXPECT_EQ(read<seed_oss::Config>(json).num_key_value_heads, 8);
+  json["num_attention_heads"] = 4;
+  json["head_dim"] = json["num_key_value_heads"] = nullptr;
+  EXPECT_EQ(read<seed_oss::Config>(json).head_dim, 2) << "null: hidden_size / num_attention_heads";
+  EXPECT_EQ(read<seed_oss::Config>(json).num_key_value_heads, 4) << "null: as many as query heads";
+}
+
+TEST(Config, Smollm3DerivesLayersWithoutPositions) {
+  const auto rotated = [](const Json& changes) { return read<smollm3::Config>(named("SmolLM3ForCausalLM", changes)).layer_rope; };
+  const int none = AttentionShape::no_rope;
+  EXPECT_EQ(rotated({{"num_hidden_layers", 5}}), (std::vector<int>{0, 0, 0, none, 0}));
+  EXPECT_EQ(rotated({{"no_rope_layer_interval", 2}}), (std::vector<int>{0, none}));
+  EXPECT_EQ(rotated({{"no_rope_layers", {0, 1, 1}}}), (std::vector<int>{none, 0})) << "a longer list is legal";
+  expect_in(error_of([&] { rotated({{"no_rope_layers", {0}}}); }), {"an entry for every layer: 1 2"});
+  const auto json = named("SmolLM3ForCausalLM", {{"no_rope_layer_interval", 2}, {"use_sliding_window", true}, {"sliding_window", 5}});
+  EXPECT_EQ(read<smollm3::Config>(json).windows, (std::vector<int>{0, 5})) << "windows where there are no positions";
+}
+
+TEST(Config, Phi3MeansLongropeAndItsOwnTrainedLength) {
+  const Json factors = {{"type", "yarn"}, {"short_factor", {1, 2}}, {"long_factor", {3, 4}}};
+  const auto c = read<phi3::Config>(named("Phi3ForCausalLM", {{"rope_scaling", factors}, {"max_position_embeddings", 8192}}));
+  EXPECT_EQ(c.ropes[0].rope_type, "longrope");
+  EXPECT_EQ(c.ropes[0].original_max_position_embeddings, 4096) << "absent: 4096";
+  EXPECT_EQ(c.ropes[0].factor, 2);
+  EXPECT_TRUE(c.attention(0).fused_qkv);
+  expect_in(message("rope_scaling", {{"type", "linear"}, {"factor", 2}}, named("Phi3ForCausalLM")),
+            {"implemented: default, longrope: linear"});
+  expect_in(message("attention_bias", true, named("Phi3ForCausalLM")), {"no biases: attention_bias"});
+}
+
+TEST(Config, Cohere2RotatesOnlyInWindows) {
+  const auto json = named("Cohere2ForCausalLM", {{"num_hidden_layers", 5}, {"tie_word_embeddings", nullptr}});
+  const auto c = read<cohere2::Config>(json);
+  const int none = AttentionShape::no_rope;
+  EXPECT_EQ(c.windows, (std::vector<int>{4096, 4096, 4096, 0, 4096}));
+  EXPECT_EQ(c.layer_rope, (std::vector<int>{0, 0, 0, none, 0}));
+  EXPECT_FLOAT_EQ(c.rms_norm_eps, 1e-5f);
+  EXPECT_TRUE(c.tie_word_embeddings);
+  EXPECT_EQ(c.logit_scale, 0.0625f);
+  EXPECT_EQ(read<cohere2::Config>(named("Cohere2ForCausalLM", {{"layer_norm_eps", 0.5}, {"sliding_window_pattern", 2}})).layer_rope,
+            (std::vector<int>{0, none}));
+  expect_in(message("use_qk_norm", true, json), {"use_qk_norm"});
+  expect_in(message("use_parallel_block", false, json), {"must be true in this family: use_parallel_block"});
+  expect_in(message("position_embedding_type", "rope_neox", json), {"known: rope_gptj: rope_neox"});
+  expect_in(message("rotary_pct", 0.5, json), {"rotary_pct must be 1 in this family: 0.5"});
+  expect_in(message("layer_norm_eps", 0, json), {"epsilon lies between 0 and 1: layer_norm_eps 0"});
+}
+
+TEST(Config, Olmo3ScalesPositionsOnlyWithoutWindows) {
+  const Json yarn = {{"rope_type", "yarn"}, {"factor", 8}, {"original_max_position_embeddings", 8}};
+  for (const Json& spelling : {Json{{"rope_theta", 7000}, {"rope_scaling", yarn}},
+                               Json{{"rope_parameters",
+                                     {{"full_attention", {{"rope_type", "yarn"}, {"factor", 8}, {"rope_theta", 7000}}},
+                                      {"sliding_attention", {{"rope_type", "default"}, {"rope_theta", 7000}}}}}}}) {
+    auto changes = spelling;
+    changes["num_hidden_layers"] = 4;
+    const auto c = read<olmo3::Config>(named("Olmo3ForCausalLM", changes));
+    EXPECT_EQ(c.windows, (std::vector<int>{4096, 4096, 4096, 0}));
+    EXPECT_EQ(c.layer_rope, (std::vector<int>{1, 1, 1, 0}));
+    EXPECT_EQ(c.ropes[0].rope_type, "yarn") << spelling;
+    EXPECT_EQ(c.ropes[1].rope_type, "default") << spelling;
+    EXPECT_EQ(c.ropes[1].rope_theta, 7000) << spelling;
+  }
+}
+
+TEST(Config, HunyuanGrowsItsBaseByAlpha) {
+  const Json rope = {{"type", "dynamic"}, {"alpha", 1000.}, {"factor", 1.}, {"beta_fast", 32}, {"beta_slow", 1}, {"mscale", 1.}};
+  const auto c = read<hunyuan::Config>(named("HunYuanDenseV1ForCausalLM", {{"rope_scaling", rope}}));
+  const auto longer = rope_frequencies(c.ropes[0], 1 << 20), table = rope_frequencies(c.ropes[0], 1);
+  EXPECT_EQ(table.exact, longer.exact) << "whatever the length";
+  EXPECT_NEAR(table.exact[1], std::pow(10000. * std::pow(1000., 2.), -0.5), 1e-12) << "D = 4: base * alpha^(4 / 2), exponent 2 / 4";
+  const auto json = named("HunYuanDenseV1ForCausalLM");
+  expect_in(message("rope_scaling", {{"type", "linear"}, {"factor", 2}, {"alpha", 2}}, json), {"alpha belongs to the rope_type dynamic"});
+  expect_in(message("use_qk_norm", false, json), {"use_qk_norm"});
+  expect_in(message("use_cla", true, json), {"use_cla"});
 }
 
 TEST(Config, MixturesHaveBounds) {
@@ -226,7 +325,7 @@ TEST(Config, MixturesHaveBounds) {
   json["num_experts_per_tok"] = 2;
   json["moe_intermediate_size"] = 6;
   EXPECT_EQ(message("use_cache", true, json), "no error");
-  expect_in(message("num_experts_per_tok", 5, json), {"between one and all experts per token: 5"});
+  expect_in(message("num_experts_per_tok", 5, json), {"between one and all experts of the kept groups per token: 5"});
   expect_in(message("num_experts", INT32_MAX, json), {"experts", "2147483647"});
   expect_in(message("num_experts", 0, json), {"num_experts = 0"});
   json["architectures"] = {"MixtralForCausalLM"};

@@ -10,36 +10,48 @@
 
 namespace infernum {
 
+/// What the runtime needs to know of a network.
+template <class Config, class Net>
+ModelInfo describe_model(std::string_view family, const Config& c, const Net& net, const ModelOptions& options) {
+  ModelInfo m{std::string(family), c.vocab_size,  c.hidden_size,       c.num_hidden_layers, c.context,
+              c.tie_word_embeddings, options.ranks, options.cache_dtype, {},                  {},
+              {}};
+  m.set_states(net.states());
+  return m;
+}
+
 template <class Net>
 class CpuModel : public Model {
  public:
   template <class Config>
-  CpuModel(ModelInfo model_info, const Config& config, WeightSource& source, const ModelOptions& options)
-      : info_(std::move(model_info)), rank_threads_(options.ranks), blocks_(info_.group_windows.size(), 0) {
+  CpuModel(std::string_view family, const Config& config, WeightSource& source, const ModelOptions& options)
+      : rank_threads_(options.ranks) {
     const int threads = std::max(1, (options.threads ? options.threads : available_threads()) / options.ranks);
     const Isa isa = options.isa.empty() ? best_isa() : parse_isa(options.isa);
     for (int r = 0; r < options.ranks; r++) {
       auto& rank = ranks_.emplace_back(std::make_unique<Rank>(threads, isa));
       rank->queue.rank = r;
-      rank->device = {&rank->queue, r, options.ranks, options.fusion, options.dtype, options.cache_dtype, {}, {}, {}};
+      rank->queue.bf16_products = options.dtype == DType::BF16;
+      rank->device = {&rank->queue, r, options.ranks, options.fusion, DType::F32, options.cache_dtype, {}, {}, {}};
       rank->net.emplace(Weights<Cpu>(rank->device, source), config);
     }
+    info_ = describe_model(family, config, *ranks_[0]->net, options);
+    blocks_.resize(info_.groups.size());
   }
 
   const ModelInfo& info() const override { return info_; }
 
   void allocate_cache(const std::vector<int64_t>& blocks) override {
-    check(blocks.size() == info_.group_windows.size(), "cache: a number of blocks per cache group", blocks.size(),
-          info_.group_windows.size());
+    check(blocks.size() == info_.groups.size(), "cache: a number of blocks per group of layers", blocks.size(), info_.groups.size());
     blocks_ = blocks;
     for (auto& rank : ranks_) {
-      rank->cache.clear();
-      for (size_t i = 0; i < info_.cache.size(); i++) {
-        const CacheLayer& layer = info_.cache[i];
-        const int group = info_.layer_group[i];
-        const int64_t n = blocks[static_cast<size_t>(group)], heads = layer.kv_heads / static_cast<int64_t>(ranks_.size());
-        rank->cache.push_back({zeros(rank->device, {n, heads, layer.head_dim, block_tokens}),
-                               zeros(rank->device, {n, heads, block_tokens, layer.head_dim}), group});
+      rank->states.clear();
+      for (size_t i = 0; i < info_.states.size(); i++) {
+        LayerState<Cpu>& state = rank->states.emplace_back();
+        state.group = info_.state_group[i];
+        for (const StatePart& part : info_.states[i].parts)
+          state.parts.push_back(zeros(rank->device, part.block.prepended(blocks[static_cast<size_t>(state.group)]),
+                                      part.exact ? DType::F32 : rank->device.cache_dtype));
       }
     }
   }
@@ -59,7 +71,7 @@ class CpuModel : public Model {
     Queue<Cpu> queue;
     Device<Cpu> device;
     std::optional<Net> net;
-    std::vector<KvLayer<Cpu>> cache;
+    std::vector<LayerState<Cpu>> states;
     Rank(int threads, Isa isa) : queue(threads, isa) {}
   };
 
@@ -73,11 +85,11 @@ class CpuModel : public Model {
   }
 
   /// Pages that are never written stay unmapped, so an unused part of the cache costs nothing; zeros keep 0 * garbage from becoming NaN.
-  static Tensor<Cpu> zeros(Device<Cpu>& device, const Shape& shape) {
-    const auto bytes = static_cast<size_t>(bytes_of(device.cache_dtype, shape.elements()));
+  static Tensor<Cpu> zeros(Device<Cpu>& device, const Shape& shape, DType dtype) {
+    const auto bytes = static_cast<size_t>(bytes_of(dtype, shape.elements()));
     std::shared_ptr<void> memory(std::calloc(std::max<size_t>(bytes, 1), 1), std::free);
-    check(memory != nullptr, "cache: not enough memory for the key-value cache", shape, "bytes", bytes);
-    return {device, shape, device.cache_dtype, std::move(memory)};
+    check(memory != nullptr, "cache: not enough memory for the state of the sequences", shape, "bytes", bytes);
+    return {device, shape, dtype, std::move(memory)};
   }
 
   std::vector<float> run(Rank& rank, const HostBatch& b) {
@@ -89,7 +101,7 @@ class CpuModel : public Model {
     for (const auto& table : b.block_tables)
       batch.block_tables.push_back(from_host(rank.device, {sequences, static_cast<int64_t>(table.size()) / sequences}, table));
     for (int32_t p : b.positions) batch.context = std::max<int64_t>(batch.context, p + 1);
-    return to_host(rank.queue, (*rank.net)(batch, rank.cache).view());
+    return to_host(rank.queue, (*rank.net)(batch, rank.states).view());
   }
 
   /// One thread per rank. When a rank fails, the others give up at their next collective and its error comes back.

@@ -6,7 +6,25 @@
 
 namespace infernum {
 
-extern const Family llama_family, mistral_family, mixtral_family, qwen2_family, qwen3_family, qwen3_moe_family;
+extern const Family llama_family;
+extern const Family mistral_family;
+extern const Family mixtral_family;
+extern const Family gemma2_family;
+extern const Family gemma3_family;
+extern const Family gemma4_family;
+extern const Family qwen2_family;
+extern const Family qwen3_family;
+extern const Family qwen3_moe_family;
+extern const Family cohere2_family;
+extern const Family ernie4_5_family;
+extern const Family glm4_family;
+extern const Family granite_family;
+extern const Family hunyuan_family;
+extern const Family olmo2_family;
+extern const Family olmo3_family;
+extern const Family phi3_family;
+extern const Family seed_oss_family;
+extern const Family smollm3_family;
 
 const std::vector<const Family*>& families();
 

@@ -1,8 +1,5 @@
 // family<Config, Net>(): instantiates a network on every backend and makes its row of the table. Included by one .cpp per family.
 #pragma once
-#include <algorithm>
-#include <string>
-
 #include "backends/trace/trace.h"
 #include "models/config.h"
 #include "models/cpu_model.h"
@@ -10,38 +7,27 @@
 
 namespace infernum {
 
-/// What the runtime needs to know, from any config that describes its layers as DecoderConfig does.
-template <class Config>
-ModelInfo describe_model(std::string_view family, const Config& c, const ModelOptions& options) {
-  ModelInfo m{std::string(family), c.vocab_size, c.hidden_size, c.num_hidden_layers, c.context, {}, {}, {}, options.cache_dtype};
-  check(options.ranks >= 1, "tensor parallelism: at least one rank", options.ranks);
-  check(c.num_key_value_heads % options.ranks == 0, "tensor parallelism: key-value heads must divide among the ranks",
-        c.num_key_value_heads, options.ranks);
-  for (int window : c.windows) {
-    m.cache.push_back({c.num_key_value_heads, c.head_dim, window});
-    const auto known = std::find(m.group_windows.begin(), m.group_windows.end(), window);
-    m.layer_group.push_back(static_cast<int>(known - m.group_windows.begin()));
-    if (known == m.group_windows.end()) m.group_windows.push_back(window);
-  }
-  return m;
-}
-
 template <class Config>
 Config read_config(const ConfigReader& json, std::string_view family, const ModelOptions& options) {
   Config config(json);
+  check(options.ranks >= 1, "tensor parallelism: at least one rank", options.ranks);
+  check(config.num_key_value_heads % options.ranks == 0, "tensor parallelism: key-value heads must divide among the ranks",
+        config.num_key_value_heads, options.ranks);
   if (options.max_model_len > 0) config.context = options.max_model_len;
+  for (RopeConfig& rope : config.ropes) rope.bf16_frequencies = options.bf16_frequencies;
   check_unread(json, family);
   return config;
 }
 
 /// Runs one step of the traced network: `tokens` new tokens of one sequence that is then `context` long.
 template <class Config, template <class> class Net>
-TraceStep trace_step(const ModelInfo& m, const Config& config, WeightSource& source, const ModelOptions& options, int64_t tokens,
-                     int64_t context) {
+TraceStep trace_step(ModelInfo& m, std::string_view family, const Config& config, WeightSource& source, const ModelOptions& options,
+                     int64_t tokens, int64_t context) {
   Queue<Trace> queue;
   Device<Trace> device{&queue, 0, options.ranks, Fusion::On, options.dtype, options.cache_dtype, {}, {}, {}};
   const Net<Trace> net{Weights<Trace>(device, source), config};
-  const auto input = [&](const char* name, const Shape& shape, DType dtype, TraceValue::Kind kind) {
+  m = describe_model(family, config, net, options);
+  const auto input = [&](std::string_view name, const Shape& shape, DType dtype, TraceValue::Kind kind) {
     queue.next_name = name;
     queue.kind = kind;
     Tensor<Trace> t(device, shape, dtype);
@@ -54,14 +40,15 @@ TraceStep trace_step(const ModelInfo& m, const Config& config, WeightSource& sou
   Batch<Trace> batch{input("ids", {tokens}, DType::I32, Input),    input("positions", {tokens}, DType::I32, Input),
                      input("query_start", {2}, DType::I32, Input), {},
                      input("out_rows", {1}, DType::I32, Input),    context};
-  for (size_t g = 0; g < m.group_windows.size(); g++) batch.block_tables.push_back(input("block_table", {1, blocks}, DType::I32, Input));
-  std::vector<KvLayer<Trace>> cache;
-  for (size_t i = 0; i < m.cache.size(); i++) {
-    const int64_t heads = m.cache[i].kv_heads / options.ranks, d = m.cache[i].head_dim;
-    cache.push_back({input("k_cache", {blocks, heads, d, block_tokens}, options.cache_dtype, Cache),
-                     input("v_cache", {blocks, heads, block_tokens, d}, options.cache_dtype, Cache), m.layer_group[i]});
+  for (size_t g = 0; g < m.groups.size(); g++) batch.block_tables.push_back(input("block_table", {1, blocks}, DType::I32, Input));
+  std::vector<LayerState<Trace>> states;
+  for (size_t i = 0; i < m.states.size(); i++) {
+    LayerState<Trace>& state = states.emplace_back();
+    state.group = m.state_group[i];
+    for (const StatePart& part : m.states[i].parts)
+      state.parts.push_back(input(part.name, part.block.prepended(blocks), part.exact ? DType::F32 : options.cache_dtype, Cache));
   }
-  net(batch, cache);
+  net(batch, states);
   return {tokens, context, std::move(queue.graph)};
 }
 
@@ -70,13 +57,14 @@ Family family(std::string_view name, std::vector<std::string_view> architectures
   Family f{name, std::move(architectures), nullptr, nullptr};
   f.trace = [name](const ConfigReader& json, WeightSource& source, const ModelOptions& options, int64_t tokens) {
     const auto config = read_config<Config>(json, name, options);
-    const ModelInfo m = describe_model(name, config, options);
-    return TraceReport{m, options.ranks, trace_step<Config, Net>(m, config, source, options, tokens, tokens),
-                       trace_step<Config, Net>(m, config, source, options, 1, tokens + 1)};
+    TraceReport r;
+    r.prefill = trace_step<Config, Net>(r.info, name, config, source, options, tokens, tokens);
+    r.decode = trace_step<Config, Net>(r.info, name, config, source, options, 1, tokens + 1);
+    return r;
   };
   f.load = [name](const ConfigReader& json, WeightSource& source, const ModelOptions& options) -> std::unique_ptr<Model> {
     const auto config = read_config<Config>(json, name, options);
-    return std::make_unique<CpuModel<Net<Cpu>>>(describe_model(name, config, options), config, source, options);
+    return std::make_unique<CpuModel<Net<Cpu>>>(name, config, source, options);
   };
   return f;
 }

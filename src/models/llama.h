@@ -10,8 +10,8 @@ namespace infernum::llama {
 
 struct Config : DecoderConfig {
   bool attention_bias, mlp_bias;
-  explicit Config(const ConfigReader& json)
-      : DecoderConfig(json),
+  explicit Config(const ConfigReader& json, const ConfigDefaults& defaults = {})
+      : DecoderConfig(json, defaults),
         attention_bias(json.boolean("attention_bias").value_or(false)),
         mlp_bias(json.boolean("mlp_bias").value_or(false)) {}
 };

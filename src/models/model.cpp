@@ -1,15 +1,41 @@
 #include "models/model.h"
 
+#include <algorithm>
+
 #include "core/check.h"
-#include "ops/batch.h"
 
 namespace infernum {
 
+void ModelInfo::set_states(std::vector<SequenceState> list) {
+  states = std::move(list);
+  groups.clear();
+  state_group.clear();
+  for (const SequenceState& s : states) {
+    const auto known = std::find(groups.begin(), groups.end(), s.retention);
+    state_group.push_back(static_cast<int>(known - groups.begin()));
+    if (known == groups.end()) groups.push_back(s.retention);
+  }
+}
+
 int64_t ModelInfo::block_bytes(int group) const {
-  int64_t elements = 0;
-  for (size_t i = 0; i < cache.size(); i++)
-    if (layer_group[i] == group) elements += 2 * cache[i].kv_heads * cache[i].head_dim * block_tokens;
-  return bytes_of(cache_dtype, elements);
+  int64_t bytes = 0;
+  for (size_t i = 0; i < states.size(); i++)
+    if (state_group[i] == group) bytes += states[i].block_bytes(cache_dtype) * ranks;
+  return bytes;
+}
+
+int64_t ModelInfo::bytes_per_token() const {
+  int64_t bytes = 0;
+  for (size_t g = 0; g < groups.size(); g++)
+    if (groups[g].kind == Retention::Kind::All) bytes += block_bytes(static_cast<int>(g)) / block_tokens;
+  return bytes;
+}
+
+int64_t ModelInfo::bytes_per_sequence() const {
+  int64_t bytes = 0;
+  for (size_t g = 0; g < groups.size(); g++)
+    if (groups[g].kind != Retention::Kind::All) bytes += groups[g].blocks_held(context, 1) * block_bytes(static_cast<int>(g));
+  return bytes;
 }
 
 void check_batch(const HostBatch& b, const ModelInfo& info, const std::vector<int64_t>& blocks) {
@@ -18,8 +44,8 @@ void check_batch(const HostBatch& b, const ModelInfo& info, const std::vector<in
         b.positions.size(), b.query_start.size());
   check(b.query_start.front() == 0 && b.query_start.back() == static_cast<int64_t>(tokens),
         "batch: query_start runs from 0 to the number of tokens", tokens);
-  check(b.block_tables.size() == info.group_windows.size() && blocks.size() == info.group_windows.size(),
-        "batch: a block table per cache group", b.block_tables.size(), info.group_windows.size());
+  check(b.block_tables.size() == info.groups.size() && blocks.size() == info.groups.size(), "batch: a block table per group of layers",
+        b.block_tables.size(), info.groups.size());
   for (int32_t id : b.ids)
     check(id >= 0 && id < info.vocab_size, "batch: token id outside of the vocabulary", id, "vocab_size", info.vocab_size);
   for (int32_t r : b.out_rows) check(r >= 0 && r < static_cast<int64_t>(tokens), "batch: out_rows beyond the tokens", r, tokens);
@@ -38,11 +64,11 @@ void check_batch(const HostBatch& b, const ModelInfo& info, const std::vector<in
       const int64_t last = b.positions[static_cast<size_t>(end - 1)] / block_tokens;
       check(b.block_tables[g].size() % sequences == 0 && last < static_cast<int64_t>(width),
             "batch: block table too short for the positions", last, width);
-      const int window = info.group_windows[g];
-      const int64_t first_key = window > 0 ? std::max<int64_t>(0, b.positions[static_cast<size_t>(begin)] - window + 1) : 0;
-      for (int64_t i = first_key / block_tokens; i <= last; i++) {
+      const int64_t first = info.groups[g].oldest_read(b.positions[static_cast<size_t>(begin)]) / block_tokens;
+      for (int64_t i = first; i <= last; i++) {
         const int32_t block = b.block_tables[g][s * width + static_cast<size_t>(i)];
-        check(block >= 0 && block < blocks[g], "batch: block beyond the cache", block, blocks[g]);
+        const bool unwanted = block == -1 && info.groups[g].kind == Retention::Kind::Recurrent && i > first && i < last;
+        check(unwanted || (block >= 0 && block < blocks[g]), "batch: block beyond the cache", block, blocks[g]);
       }
     }
   }

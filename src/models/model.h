@@ -7,32 +7,35 @@
 #include <vector>
 
 #include "core/device.h"
+#include "ops/sequence_state.h"
 
 namespace infernum {
-
-/// What one layer keeps per token of a sequence.
-struct CacheLayer {
-  int64_t kv_heads, head_dim;
-  int window;  ///< keys a query sees, 0 for all; layers of equal window form a cache group
-};
 
 struct ModelInfo {
   std::string family;
   int64_t vocab_size, hidden_size, num_hidden_layers;
-  int64_t context;                 ///< longest sequence
-  std::vector<CacheLayer> cache;   ///< whole model, all ranks
-  std::vector<int> group_windows;  ///< window of each cache group, in the order of first use
-  std::vector<int> layer_group;    ///< cache group of each layer
-  DType cache_dtype;
-  /// Bytes of keys and values that one block takes in all layers of `group`.
+  int64_t context;                    ///< longest sequence
+  bool tied;                          ///< the head is the embedding
+  int ranks;                          ///< tensor-parallel ranks
+  DType cache_dtype;                  ///< of keys, values and latents
+  std::vector<SequenceState> states;  ///< what each layer keeps of a sequence, on one rank
+  std::vector<Retention> groups;      ///< the different retentions, in the order of first use
+  std::vector<int> state_group;       ///< group of each state
+
+  /// Sets states, groups and state_group.
+  void set_states(std::vector<SequenceState> list);
+  /// Bytes of one block in all layers of `group`, all ranks together.
   int64_t block_bytes(int group) const;
+  /// What every further token of a long sequence costs, and what a sequence costs however long it is; all ranks together.
+  int64_t bytes_per_token() const;
+  int64_t bytes_per_sequence() const;
 };
 
-/// One step for R sequences, T tokens. Rows of a block table are as long as the longest; unused and freed entries are 0 and not read.
+/// One step for R sequences, T tokens. Rows of a block table are as long as the longest; unused and freed entries are not read.
 struct HostBatch {
   std::vector<int32_t> ids, positions;             ///< (T)
   std::vector<int32_t> query_start;                ///< (R + 1), ascending from 0 to T
-  std::vector<std::vector<int32_t>> block_tables;  ///< per cache group (R * width)
+  std::vector<std::vector<int32_t>> block_tables;  ///< per group of layers (R * width); -1: no block
   std::vector<int32_t> out_rows;                   ///< rows of T whose logits are wanted
 };
 
@@ -44,6 +47,7 @@ struct ModelOptions {
   DType cache_dtype = DType::F32;  ///< of keys and values
   int64_t max_model_len = 0;       ///< 0: what the config says
   std::string isa;                 ///< "": the best of this machine
+  bool bf16_frequencies = false;   ///< see RopeConfig
 };
 
 using Observer = std::function<void(std::string_view name, const std::vector<int64_t>& shape, const std::vector<float>& values)>;

@@ -9,19 +9,10 @@ namespace infernum::qwen2 {
 
 /// Per layer: `layer_types` if given, else a window from layer max_window_layers on; never without use_sliding_window.
 inline std::vector<int> read_windows(const ConfigReader& json, int64_t layers, int64_t default_max_window_layers) {
-  std::vector<int> windows(static_cast<size_t>(layers));
   const bool enabled = json.boolean("use_sliding_window").value_or(false) && json.has("sliding_window");
   const int64_t first = json.integer("max_window_layers").value_or(default_max_window_layers);
-  const auto types = json.strings("layer_types");
-  check(types.empty() || types.size() == windows.size(), "config.json: layer_types must name every layer", types.size(), layers);
-  for (size_t i = 0; i < windows.size(); i++) {
-    const std::string type =
-        types.empty() ? (enabled && static_cast<int64_t>(i) >= first ? "sliding_attention" : "full_attention") : types[i];
-    check(type == "full_attention" || type == "sliding_attention",
-          "config.json: layer_types in this family: full_attention, sliding_attention", type);
-    if (type == "sliding_attention") windows[i] = static_cast<int>(json.size("sliding_window"));
-  }
-  return windows;
+  const auto derived = [&](int64_t layer) { return enabled && layer >= first ? "sliding_attention" : "full_attention"; };
+  return windows_of(json, read_layer_types(json, layers, {"full_attention", "sliding_attention"}, derived));
 }
 
 struct Config : DecoderConfig {

@@ -11,7 +11,7 @@ namespace infernum::qwen3 {
 struct Config : DecoderConfig {
   bool attention_bias;
   explicit Config(const ConfigReader& json)
-      : DecoderConfig(json, /*default_head_dim=*/128), attention_bias(json.boolean("attention_bias").value_or(false)) {
+      : DecoderConfig(json, {.head_dim = 128}), attention_bias(json.boolean("attention_bias").value_or(false)) {
     windows = qwen2::read_windows(json, num_hidden_layers, 28);
   }
 };
@@ -46,12 +46,12 @@ struct Attention : GroupedQueryAttention<B> {
         q_norm(w / "q_norm", c.head_dim, c.rms_norm_eps),
         k_norm(w / "k_norm", c.head_dim, c.rms_norm_eps) {}
 
-  /// x (T, H), rope (T, rotary_dim) -> (T, H), still to be reduced over ranks.
-  Tensor<B, Partial> operator()(const Tensor<B>& x, const Tensor<B>& rope, const Batch<B>& batch, const KvLayer<B>& kv) const {
+  /// x (T, H) -> (T, H), still to be reduced over ranks.
+  Tensor<B, Partial> operator()(const Tensor<B>& x, const Step<B>& step, const LayerState<B>& kv) const {
     const auto q = q_norm(this->q_proj(x));
     const auto k = k_norm(this->k_proj(x));
     const auto v = this->v_proj(x);
-    const auto o = attend(q, k, v, rope, this->shape, batch, kv);
+    const auto o = attend(q, k, v, this->shape, step, kv);
     return this->o_proj(o);
   }
 };

@@ -3,29 +3,18 @@
 #pragma once
 #include <vector>
 
-#include "core/tensor.h"
+#include "ops/sequence_state.h"
 
 namespace infernum {
-
-/// Tokens per cache block. 16 keys fill one 512-bit vector of scores.
-inline constexpr int64_t block_tokens = 16;
 
 template <class B>
 struct Batch {
   Tensor<B> ids;                        ///< (T) I32
   Tensor<B> positions;                  ///< (T) I32, position of each token in its own sequence; ascending within a sequence
   Tensor<B> query_start;                ///< (R + 1) I32: tokens query_start[r] .. query_start[r+1] belong to sequence r
-  std::vector<Tensor<B>> block_tables;  ///< per cache group (R, blocks) I32; blocks behind a window may be freed and are never read
+  std::vector<Tensor<B>> block_tables;  ///< per group of layers (R, blocks) I32; blocks behind a window may be freed and are never read
   Tensor<B> out_rows;                   ///< (n) I32: the rows whose logits are wanted
   int64_t context = 0;                  ///< longest sequence, this step's tokens included
-};
-
-/// Keys and values of one layer. k (blocks, Nkv, D, block_tokens): a key's components lie block_tokens apart, so that a vector holds one
-/// component of 16 keys; v (blocks, Nkv, block_tokens, D).
-template <class B>
-struct KvLayer {
-  Tensor<B> k, v;
-  int group = 0;  ///< index into Batch::block_tables: layers of one window share their blocks' numbers
 };
 
 }  // namespace infernum

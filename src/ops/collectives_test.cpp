@@ -61,8 +61,31 @@ INSTANTIATE_TEST_SUITE_P(All, CollectivesTest,
                          testing::Combine(testing::ValuesIn(test::isa_levels()), testing::Values(DType::F32, DType::F16, DType::BF16),
                                           testing::Values(2, 3)));
 
+TEST_P(CollectivesTest, TakeShardUndoesAllGather) {
+  const auto [isa, dtype, ranks] = GetParam();
+  for (const auto& [rows, cols] : test::odd_sizes())
+    on_ranks(ranks, isa, [dtype = dtype, rows = rows, cols = cols](test::CpuFixture& cpu) {
+      const auto part = cpu.random<Shard>({rows, cols}, dtype, 60 + cpu.device.rank);
+      const auto back = take_shard(all_gather(part));
+      EXPECT_EQ(back.shape(), part.shape());
+      EXPECT_EQ(to_host(cpu.queue, back.view()), to_host(cpu.queue, part.view())) << "rank " << cpu.device.rank;
+    });
+}
+
+TEST(Collectives, TakeShardNeedsColumnsThatDivide) {
+  test::CpuFixture cpu;
+  cpu.device.ranks = 2;
+  EXPECT_NE(test::error_of([&] {
+              take_shard(cpu.random<Full>({2, 3}, DType::F32, 1));
+            }).find("divide among the ranks: (2, 3) 2"),
+            std::string::npos);
+}
+
 TEST(Collectives, OfOneRankMoveTheirArgument) {
   test::CpuFixture cpu;
+  auto full = cpu.random<Full>({3, 4}, DType::F32, 1);
+  const void* whole = full.view().data;
+  EXPECT_EQ(take_shard(std::move(full)).view().data, whole);
   auto part = cpu.random<Partial>({3, 4}, DType::F32, 1);
   auto shard = cpu.random<Shard>({3, 4}, DType::F32, 1);
   const void *a = part.view().data, *b = shard.view().data;

@@ -9,11 +9,17 @@
 namespace infernum {
 
 // ---- elementwise and rows -----------------------------------------------------------------------------------------------------------
-// y = x * w / sqrt(mean(x^2) + eps) over the last dimension; w F32; accumulates in f32.
+// y = x * w / sqrt(mean(x^2) + eps) over the last dimension; w F32, or an empty view (no data) for ones; accumulates in f32.
 struct RmsNorm {
   static constexpr auto name = "rms_norm";
 };
 void kernel(RmsNorm, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w, float eps);
+
+// y = (x - mean) / sqrt(variance + eps) * w over the last dimension; w F32; statistics in f32.
+struct LayerNorm {
+  static constexpr auto name = "layer_norm";
+};
+void kernel(LayerNorm, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w, float eps);
 
 struct Add {
   static constexpr auto name = "add";
@@ -29,6 +35,44 @@ struct Silu {
   static constexpr auto name = "silu";
 };
 void kernel(Silu, Queue<Cpu>&, View<Cpu> y, View<Cpu> x);
+
+// Of every element x: 1 / (1 + e^-x); the GELU in its tanh form and in its exact form; c * tanh(x / c); x kept within low..high; s * x.
+struct Sigmoid {
+  static constexpr auto name = "sigmoid";
+};
+void kernel(Sigmoid, Queue<Cpu>&, View<Cpu> y, View<Cpu> x);
+struct GeluTanh {
+  static constexpr auto name = "gelu_tanh";
+};
+void kernel(GeluTanh, Queue<Cpu>&, View<Cpu> y, View<Cpu> x);
+struct Gelu {
+  static constexpr auto name = "gelu";
+};
+void kernel(Gelu, Queue<Cpu>&, View<Cpu> y, View<Cpu> x);
+struct Softcap {
+  static constexpr auto name = "softcap";
+};
+void kernel(Softcap, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, float c);
+struct Clamp {
+  static constexpr auto name = "clamp";
+};
+void kernel(Clamp, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, float low, float high);
+struct Scale {
+  static constexpr auto name = "scale";
+};
+void kernel(Scale, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, float s);
+
+// y (T, n) = x (T, n) with row t times s (T, 1)[t]; s of any float type.
+struct ScaleRows {
+  static constexpr auto name = "scale_rows";
+};
+void kernel(ScaleRows, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> s);
+
+// y (T, n) = x (T, n) times a factor that grows with the token's position; positions (T) I32.
+struct PositionScale {
+  static constexpr auto name = "position_scale";
+};
+void kernel(PositionScale, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> positions, PositionScaleParams);
 
 // y = x + bias in every row; bias (last) F32.
 struct AddBias {
@@ -55,6 +99,26 @@ struct TakeRows {
   }
 };
 void kernel(TakeRows, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> rows);
+
+// y (T, heads * width): columns offset .. offset + width of every head of x (T, heads * stride).
+struct SliceHeads {
+  static constexpr auto name = "slice_heads";
+  template <class V>
+  static OpCost cost(const V& y, const V&, int64_t, int64_t) {
+    return {0, 2. * double(y.bytes())};
+  }
+};
+void kernel(SliceHeads, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, int64_t heads, int64_t offset);
+
+// y (T, heads * (m + n)): every head of a (T, heads * m) followed by that of b (T, heads * n).
+struct ConcatHeads {
+  static constexpr auto name = "concat_heads";
+  template <class V>
+  static OpCost cost(const V& y, const V&, const V&, int64_t) {
+    return {0, 2. * double(y.bytes())};
+  }
+};
+void kernel(ConcatHeads, Queue<Cpu>&, View<Cpu> y, View<Cpu> a, View<Cpu> b, int64_t heads);
 
 // ---- rotary embeddings --------------------------------------------------------------------------------------------------------------
 // table (T, d): cos in columns 0..d/2-1, sin behind, both times `scale`; angles = positions (T) I32 * inv_freq (d/2) F32, F32 throughout.
@@ -100,19 +164,35 @@ struct ExpertMatMul {
 };
 void kernel(ExpertMatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w, View<Cpu> ids);
 
+// ids (T, n) I32: every row is 0 .. n - 1, so that ExpertMatMul multiplies head h with matrix h.
+struct HeadIds {
+  static constexpr auto name = "head_ids";
+};
+void kernel(HeadIds, Queue<Cpu>&, View<Cpu> ids);
+
 // ---- mixture of experts -------------------------------------------------------------------------------------------------------------
-// Softmax over all E logits (T, E), then the S largest: ids (T, S) I32 and weights (T, S) F32, divided by their sum if `renormalise`.
-struct RouteSoftmax {
-  static constexpr auto name = "route_softmax";
+// Of logits (T, E) the S experts of every token: ids (T, S) I32 and weights (T, S) F32; bias (E) F32 or an empty view (no data).
+struct Route {
+  static constexpr auto name = "route";
   static constexpr int outputs = 2;
 };
-void kernel(RouteSoftmax, Queue<Cpu>&, View<Cpu> weights, View<Cpu> ids, View<Cpu> logits, bool renormalise);
+void kernel(Route, Queue<Cpu>&, View<Cpu> weights, View<Cpu> ids, View<Cpu> logits, View<Cpu> bias, RouteParams);
 
 // y (T, H) = sum over s of weights (T, S)[t, s] * x (T*S, H)[t*S + s]; sums in f32.
 struct CombineExperts {
   static constexpr auto name = "combine_experts";
 };
 void kernel(CombineExperts, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> weights);
+
+// y (T*S, n): row p = x row p + bias (E, n) F32 [ids (T, S) I32 [p]].
+struct AddExpertBias {
+  static constexpr auto name = "add_expert_bias";
+  template <class V>
+  static OpCost cost(const V& y, const V& x, const V&, const V&) {
+    return {double(y.elements()), double(y.bytes() + x.bytes()) + 4. * double(y.elements())};
+  }
+};
+void kernel(AddExpertBias, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> bias, View<Cpu> ids);
 
 // ---- attention over the paged cache -------------------------------------------------------------------------------------------------
 // Writes k and v (T, Nkv * D) to the cache slots of their positions. query_start (R + 1), positions (T), block_table (R, blocks): I32.
@@ -138,6 +218,62 @@ struct Attention {
 void kernel(Attention, Queue<Cpu>&, View<Cpu> y, View<Cpu> q, View<Cpu> k_cache, View<Cpu> v_cache, View<Cpu> positions,
             View<Cpu> query_start, View<Cpu> block_table, View<Cpu> sinks, AttentionParams);
 
+// Writes [c (T, R) | kr (T, P)] to the rows of latent (blocks, block_tokens, R + P) at their positions.
+struct LatentAppend {
+  static constexpr auto name = "latent_append";
+  template <class V>
+  static OpCost cost(const V&, const V& c, const V& kr, const V&, const V&, const V&) {
+    return {0, 2. * double(c.bytes() + kr.bytes())};
+  }
+};
+void kernel(LatentAppend, Queue<Cpu>&, View<Cpu> latent, View<Cpu> c, View<Cpu> kr, View<Cpu> positions, View<Cpu> query_start,
+            View<Cpu> block_table);
+
+// y (T, Nq * R) = softmax(scale * q * [c | kr]^T, causal) * c; q (T, Nq * (R + P)): every head reads the same rows.
+struct LatentAttention {
+  static constexpr auto name = "latent_attention";
+  template <class V>
+  static OpCost cost(const V& y, const V& q, const V& latent, const V&, const V& start, const V&, LatentParams p) {
+    return latent_attention_cost(y, q, latent, start, p);
+  }
+};
+void kernel(LatentAttention, Queue<Cpu>&, View<Cpu> y, View<Cpu> q, View<Cpu> latent, View<Cpu> positions, View<Cpu> query_start,
+            View<Cpu> block_table, LatentParams);
+
+// ---- recurrent layers ---------------------------------------------------------------------------------------------------------------
+// State lives in slots that the block table names: see ops/recurrent.h. positions, query_start and block_table as in attention.
+// y (T, C) = silu(causal convolution of x (T, C) with weight (C, K) F32); state (slots, K - 1, C) F32: the last inputs.
+struct CausalConv {
+  static constexpr auto name = "causal_conv";
+  static constexpr int outputs = 2;
+  template <class V>
+  static OpCost cost(const V& y, const V& state, const V& x, const V& weight, const V&, const V& start, const V&) {
+    return causal_conv_cost(y, state, x, weight, start);
+  }
+};
+void kernel(CausalConv, Queue<Cpu>&, View<Cpu> y, View<Cpu> state, View<Cpu> x, View<Cpu> weight, View<Cpu> positions,
+            View<Cpu> query_start, View<Cpu> block_table);
+
+// g = a_neg * softplus(a + dt_bias), beta = sigmoid(b): all (T, Hv) but a_neg, dt_bias (Hv); outputs and vectors F32.
+struct DeltaGateValues {
+  static constexpr auto name = "delta_gates";
+  static constexpr int outputs = 2;
+};
+void kernel(DeltaGateValues, Queue<Cpu>&, View<Cpu> g, View<Cpu> beta, View<Cpu> a, View<Cpu> b, View<Cpu> a_neg, View<Cpu> dt_bias);
+
+// o (T, Hv * dv): the gated delta rule over q, k (T, Hk * dk), v (T, Hv * dv), g, beta (T, Hv) F32; state (slots, Hv, dk, dv) F32.
+struct GatedDelta {
+  static constexpr auto name = "gated_delta";
+  static constexpr int outputs = 2;
+  template <class V>
+  static OpCost cost(const V& o, const V& state, const V& q, const V& k, const V& v, const V& g, const V& beta, const V&, const V& start,
+                     const V&, DeltaParams) {
+    return gated_delta_cost(o, state, q, k, v, g, beta, start);
+  }
+};
+void kernel(GatedDelta, Queue<Cpu>&, View<Cpu> o, View<Cpu> state, View<Cpu> q, View<Cpu> k, View<Cpu> v, View<Cpu> g, View<Cpu> beta,
+            View<Cpu> positions, View<Cpu> query_start, View<Cpu> block_table, DeltaParams);
+
 // ---- collectives --------------------------------------------------------------------------------------------------------------------
 // x becomes the sum over all ranks. y (rows, ranks * n) = the shards x (rows, n) of all ranks side by side.
 struct AllReduce {
@@ -152,6 +288,10 @@ void kernel(AllGather, Queue<Cpu>&, View<Cpu> y, View<Cpu> x);
 // ---- blocks with a fused form (blocks/*.h) --------------------------------------------------------------------------------------------
 struct SwiGlu;
 void kernel(SwiGlu, Queue<Cpu>&, View<Cpu> y, View<Cpu> gate, View<Cpu> up);
+struct GeGlu;
+void kernel(GeGlu, Queue<Cpu>&, View<Cpu> y, View<Cpu> gate, View<Cpu> up);
+struct ClampedSwiGlu;
+void kernel(ClampedSwiGlu, Queue<Cpu>&, View<Cpu> y, View<Cpu> gate, View<Cpu> up, float alpha, float limit);
 struct AddRmsNorm;
 void kernel(AddRmsNorm, Queue<Cpu>&, View<Cpu> sum, View<Cpu> y, View<Cpu> h, View<Cpu> x, View<Cpu> w, float eps);
 

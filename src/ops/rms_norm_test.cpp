@@ -1,4 +1,4 @@
-// RmsNorm over rows and over heads against the definition in double precision.
+// RmsNorm over rows and over heads, and LayerNorm, against the definitions in double precision.
 #include "ops/rms_norm.h"
 
 #include <gtest/gtest.h>
@@ -64,6 +64,78 @@ TEST_P(RmsNormTest, OfHeadsIsTheNormOfEachHead) {
   }
 }
 
+TEST_P(RmsNormTest, WithoutAWeightIsTheNormWithOnes) {
+  int seed = 200;
+  for (const auto& [rows, cols] : test::odd_sizes()) {
+    const auto x = cpu.random({rows, cols}, dtype, ++seed);
+    const auto in = to_host(cpu.queue, x.view());
+    test::poison(cpu.queue, x.shape(), dtype);
+    expect_near(to_host(cpu.queue, rms_norm(x, 1e-5f).view()), expected(in, std::vector<float>(static_cast<size_t>(cols), 1), 1e-5), dtype);
+    const auto heads = cpu.random<Shard>({rows, cols * 3}, dtype, ++seed);
+    test::poison(cpu.queue, heads.shape(), dtype);
+    const auto y = head_norm(heads, cols, 1e-5f);
+    ASSERT_EQ(y.shape(), heads.shape());
+    expect_near(to_host(cpu.queue, y.view()),
+                expected(to_host(cpu.queue, heads.view()), std::vector<float>(static_cast<size_t>(cols), 1), 1e-5), dtype);
+  }
+}
+
+TEST_P(RmsNormTest, LayerNormEqualsTheDefinition) {
+  int seed = 300;
+  for (const auto& [rows, cols] : test::odd_sizes())
+    for (const float offset : {0.f, 20.f}) {
+      auto values = test::random_values(rows * cols, ++seed);
+      for (float& v : values) v += offset;
+      const auto x = cpu.tensor<Full>({rows, cols}, dtype, values), w = cpu.random({cols}, DType::F32, ++seed);
+      test::poison(cpu.queue, x.shape(), dtype);
+      const auto got = to_host(cpu.queue, layer_norm(x, w, 1e-5f).view());
+      const auto in = to_host(cpu.queue, x.view()), weight = to_host(cpu.queue, w.view());
+      const auto n = static_cast<size_t>(cols);
+      for (size_t first = 0; first < in.size(); first += n) {
+        double mean = 0, squares = 0;
+        for (size_t i = 0; i < n; i++) mean += static_cast<double>(in[first + i]) / static_cast<double>(n);
+        for (size_t i = 0; i < n; i++) squares += std::pow(static_cast<double>(in[first + i]) - mean, 2);
+        const double factor = 1 / std::sqrt(squares / static_cast<double>(n) + 1e-5);
+        for (size_t i = 0; i < n; i++) {
+          const double g = weight[i], want = (static_cast<double>(in[first + i]) - mean) * factor * g;
+          // The mean carries the rounding of its sum, whatever is left of x - mean.
+          const double rounding = std::abs(g) * factor * (std::abs(mean) * 5e-7 + 1e-7);
+          ASSERT_NEAR(got[first + i], want,
+                      std::abs(want) * (test::unit_roundoff(dtype) + 3e-6) + rounding + (dtype == DType::F16 ? 0x1p-24 : 0))
+              << "row " << first / n << " column " << i << " of " << n;
+        }
+      }
+    }
+}
+
+TEST_P(RmsNormTest, LayerNormOfAConstantIsZeroAndOfNanIsNan) {
+  std::vector<float> values(80, 1.f);
+  values[45] = NAN;
+  const auto y = to_host(cpu.queue, layer_norm(cpu.tensor<Full>({2, 40}, dtype, values), cpu.filled({40}, DType::F32, 2), 1e-6f).view());
+  for (size_t i = 0; i < 80; i++) {
+    if (i < 40)
+      ASSERT_EQ(y[i], 0) << i;
+    else
+      ASSERT_TRUE(std::isnan(y[i])) << i;
+  }
+}
+
+TEST_P(RmsNormTest, OfAWiderStreamIsAnActivation) {
+  cpu.device.dtype = dtype;
+  const auto x = cpu.random({7, 33}, DType::F32, 1), w = cpu.random({33}, DType::F32, 2);
+  const auto in = to_host(cpu.queue, x.view()), weight = to_host(cpu.queue, w.view());
+  test::poison(cpu.queue, x.shape(), dtype);
+  const auto y = rms_norm(x, w, 1e-5f), bare = rms_norm(x, 1e-5f), centered = layer_norm(x, w, 1e-5f);
+  for (const auto& norm : {y, bare, centered}) ASSERT_EQ(norm.dtype(), dtype);
+  expect_near(to_host(cpu.queue, y.view()), expected(in, weight, 1e-5), dtype);
+  expect_near(to_host(cpu.queue, bare.view()), expected(in, std::vector<float>(33, 1), 1e-5), dtype);
+  // The same numbers as the norm in F32, rounded once.
+  cpu.device.dtype = DType::F32;
+  const auto wide = to_host(cpu.queue, layer_norm(x, w, 1e-5f).view()), narrow = to_host(cpu.queue, centered.view());
+  for (size_t i = 0; i < wide.size(); i++)
+    ASSERT_NEAR(narrow[i], wide[i], std::abs(wide[i]) * test::unit_roundoff(dtype) + (dtype == DType::F16 ? 0x1p-24 : 0)) << i;
+}
+
 TEST_P(RmsNormTest, ReadsColumnsOfAWiderTensor) {
   const auto wide = cpu.random({6, 100}, dtype, 1);
   const auto x = wide.columns(11, 48), w = cpu.random({37}, DType::F32, 2), y = cpu.filled({6, 37}, dtype, NAN);
@@ -91,7 +163,12 @@ TEST(RmsNorm, ErrorsNameBothShapes) {
   EXPECT_NE(message.find("(2, 30)"), std::string::npos) << message;
   EXPECT_NE(error_of([&] { rms_norm(x, cpu.filled({30}, DType::BF16, 0), 1e-6f); }).find("BF16"), std::string::npos);
   const auto heads = error_of([&] { head_norm(x, cpu.filled({7}, DType::F32, 0), 1e-6f); });
-  EXPECT_NE(heads.find("rows must be whole heads: (2, 30) (7)"), std::string::npos) << heads;
+  EXPECT_NE(heads.find("rows must be whole heads: (2, 30) 7"), std::string::npos) << heads;
+  EXPECT_NE(error_of([&] { head_norm(x, cpu.filled({6}, DType::BF16, 0), 1e-6f); }).find("(6) BF16"), std::string::npos);
+  for (int64_t head_dim : {0, -3, 7})
+    EXPECT_NE(error_of([&] { head_norm(x, head_dim, 1e-6f); }).find("(2, 30) " + std::to_string(head_dim)), std::string::npos);
+  EXPECT_NE(error_of([&] { layer_norm(x, cpu.filled({31}, DType::F32, 0), 1e-6f); }).find("(31) F32 (2, 30)"), std::string::npos);
+  EXPECT_NE(error_of([&] { layer_norm(x, cpu.filled({30}, DType::F16, 0), 1e-6f); }).find("(30) F16 (2, 30)"), std::string::npos);
 }
 
 }  // namespace

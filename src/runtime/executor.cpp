@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/check.h"
-#include "ops/batch.h"
 
 namespace infernum {
 namespace {
@@ -23,7 +22,7 @@ HostBatch make_batch(const ModelInfo& info, std::span<const StepItem> items, std
     b.query_start.push_back(static_cast<int32_t>(b.ids.size()));
     first_row.push_back(static_cast<int64_t>(b.out_rows.size()));
   }
-  for (size_t g = 0; g < info.group_windows.size(); g++) {
+  for (size_t g = 0; g < info.groups.size(); g++) {
     size_t width = 0;
     for (const StepItem& item : items) width = std::max(width, item.cache->table(static_cast<int>(g)).size());
     auto& table = b.block_tables.emplace_back(width * items.size());
@@ -39,6 +38,7 @@ HostBatch make_batch(const ModelInfo& info, std::span<const StepItem> items, std
 
 StepLogits run_step(Model& model, std::span<const StepItem> items) {
   check(!items.empty(), "step: at least one sequence");
+  for (const StepItem& item : items) item.cache->begin_step(item.first, item.first + static_cast<int64_t>(item.tokens.size()));
   StepLogits logits;
   logits.vocab_size = model.info().vocab_size;
   logits.values = model.forward(make_batch(model.info(), items, logits.first_row));

@@ -140,7 +140,7 @@ INSTANTIATE_TEST_SUITE_P(All, ExecutorTest, testing::Values("mistral-swa", "qwen
 
 TEST(Executor, WindowsGiveTheirBlocksBackWhileTheLogitsStay) {
   const auto model = load("mistral-swa");
-  ASSERT_EQ(model->info().group_windows, (std::vector<int>{32}));
+  ASSERT_EQ(model->info().groups, (std::vector<Retention>{{Retention::Kind::Window, 32}}));
   const auto tokens = random_tokens(160, model->info().vocab_size, 7);
   const auto whole = test::SingleSequence(*model, 160).append(tokens);
   // Four blocks hold a window of 32 and the step's token wherever they begin; the sequence needs ten.

@@ -155,12 +155,12 @@ std::vector<Generation> Generator::run(const std::vector<GenerationRequest>& req
 Generation Generator::continue_with(const GenerationRequest& request, const OnText& on_text) {
   check_request(request);
   if (!kept_) kept_ = std::make_unique<Kept>(Kept{SequenceCache(pools_), {}});
-  // At least one token is computed, for its logits. Where a window has passed, the older blocks are gone: start over.
+  // At least one token is computed, for its logits. What a window has passed or a state has swallowed is gone: start over.
   const auto shared = std::mismatch(kept_->tokens.begin(), kept_->tokens.end(), request.prompt.begin(), request.prompt.end() - 1).first -
                       kept_->tokens.begin();
-  const auto& windows = model_.info().group_windows;
-  const bool windowed = std::any_of(windows.begin(), windows.end(), [](int w) { return w > 0; });
-  int64_t done = windowed && shared < static_cast<std::ptrdiff_t>(kept_->tokens.size()) ? 0 : shared;
+  const auto& groups = model_.info().groups;
+  const bool forgets = std::any_of(groups.begin(), groups.end(), [](const Retention& r) { return r.kind != Retention::Kind::All; });
+  int64_t done = forgets && shared < static_cast<std::ptrdiff_t>(kept_->tokens.size()) ? 0 : shared;
   if (done == 0) kept_->cache.clear();
   std::vector<Running> running;
   running.emplace_back(0, request, tokenizer_, kept_->cache, done);

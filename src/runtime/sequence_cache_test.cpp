@@ -8,7 +8,6 @@
 #include <set>
 
 #include "core/check.h"
-#include "ops/batch.h"
 
 namespace infernum {
 namespace {
@@ -16,15 +15,15 @@ namespace {
 /// A model that is nothing but its description.
 class DescribedModel : public Model {
  public:
-  explicit DescribedModel(std::vector<int> windows) {
-    info_.group_windows = std::move(windows);
+  explicit DescribedModel(const std::vector<Retention>& groups) {
     info_.context = 100000;
+    info_.ranks = 1;
     info_.cache_dtype = DType::F16;
-    for (size_t g = 0; g < info_.group_windows.size(); g++)
-      for (size_t layer = 0; layer <= g; layer++) {  // group g has g + 1 layers
-        info_.cache.push_back({2, 8, info_.group_windows[g]});
-        info_.layer_group.push_back(static_cast<int>(g));
-      }
+    std::vector<SequenceState> states;
+    for (size_t g = 0; g < groups.size(); g++)
+      for (size_t layer = 0; layer <= g; layer++)  // group g has g + 1 layers
+        states.push_back({groups[g], {{"k_cache", {2, 8, block_tokens}}, {"v_cache", {2, block_tokens, 8}}}});
+    info_.set_states(std::move(states));
   }
   const ModelInfo& info() const override { return info_; }
   void allocate_cache(const std::vector<int64_t>& blocks) override { allocated = blocks; }
@@ -43,19 +42,33 @@ struct Life {
   int64_t reserved = 0, next = 0;  ///< tokens with room; first position not yet computed
 };
 
+constexpr Retention full{};
+Retention window(int64_t tokens) { return {Retention::Kind::Window, tokens}; }
+Retention chunk(int64_t tokens) { return {Retention::Kind::Chunk, tokens}; }
+constexpr Retention recurrent{Retention::Kind::Recurrent};
+
 /// First table entry of a group that a query at `next` or later can still see.
-int64_t first_visible_block(int window, int64_t next) { return window == 0 ? 0 : std::max<int64_t>(0, next - window + 1) / block_tokens; }
+int64_t first_visible_block(const Retention& r, int64_t next) {
+  if (r.kind == Retention::Kind::Chunk) return next / r.tokens * r.tokens / block_tokens;
+  return r.kind == Retention::Kind::All ? 0 : std::max<int64_t>(0, next - r.tokens + 1) / block_tokens;
+}
 
 /// Every block has one owner; what a sequence holds is what its tokens need; free and held blocks are all blocks.
 void expect_consistent(CachePools& pools, const std::vector<Life>& lives) {
   std::vector<std::set<int32_t>> owned(static_cast<size_t>(pools.groups()));
+  int64_t recurrent_held = 0;
   for (const Life& life : lives) {
     int64_t held = 0;
     for (int g = 0; g < pools.groups(); g++) {
       const auto& table = life.cache->table(g);
+      if (pools.info().groups[static_cast<size_t>(g)] == recurrent) {  // two blocks from the first reservation on
+        held += life.reserved > 0 ? 2 : 0;
+        recurrent_held += life.reserved > 0 ? 2 : 0;
+        continue;
+      }
       const int64_t needed = (life.reserved + block_tokens - 1) / block_tokens;
       ASSERT_EQ(static_cast<int64_t>(table.size()), needed);
-      const int64_t first = std::min(needed, first_visible_block(pools.info().group_windows[static_cast<size_t>(g)], life.next));
+      const int64_t first = std::min(needed, first_visible_block(pools.info().groups[static_cast<size_t>(g)], life.next));
       for (int64_t i = 0; i < needed; i++) {
         const int32_t block = table[static_cast<size_t>(i)];
         if (i < first) {
@@ -70,14 +83,18 @@ void expect_consistent(CachePools& pools, const std::vector<Life>& lives) {
     ASSERT_EQ(life.cache->blocks_held(), held);
   }
   for (int g = 0; g < pools.groups(); g++)
-    ASSERT_EQ(pools.group(g).available() + static_cast<int64_t>(owned[static_cast<size_t>(g)].size()), pools.group(g).size())
+    ASSERT_EQ(pools.group(g).available() + (pools.info().groups[static_cast<size_t>(g)] == recurrent
+                                                ? recurrent_held
+                                                : static_cast<int64_t>(owned[static_cast<size_t>(g)].size())),
+              pools.group(g).size())
         << "group " << g;
 }
 
 TEST(SequenceCache, RandomLivesKeepTheAccounts) {
   for (unsigned seed = 0; seed < 30; seed++) {
     std::mt19937 rng(seed);
-    const std::vector<std::vector<int>> shapes{{0}, {40}, {0, 17}, {1, 0, 64}};
+    const std::vector<std::vector<Retention>> shapes{{full}, {window(40)}, {full, window(17)}, {window(1), full, window(64)},
+                                                     {chunk(48), full}, {recurrent, full}, {full, recurrent, window(33)}};
     DescribedModel model(shapes[seed % shapes.size()]);
     CachePools pools(model, 600, 4);
     std::vector<Life> lives;
@@ -128,7 +145,8 @@ TEST(SequenceCache, RandomLivesKeepTheAccounts) {
       if (testing::Test::HasFatalFailure()) FAIL() << "seed " << seed << " step " << step;
     }
     EXPECT_GT(refused, 0) << "the pools were never short, seed " << seed;
-    if (model.info().group_windows != std::vector<int>{0}) {
+    const auto& groups = model.info().groups;
+    if (groups != std::vector<Retention>{full} && groups != std::vector<Retention>{recurrent, full}) {
       EXPECT_GT(passed, 0) << "no window ever passed a block, seed " << seed;
     }
     lives.clear();
@@ -137,7 +155,7 @@ TEST(SequenceCache, RandomLivesKeepTheAccounts) {
 }
 
 TEST(SequenceCache, AWindowPassesABlockWhenItsLastTokenIsOutOfSight) {
-  DescribedModel model({20});
+  DescribedModel model({window(20)});
   CachePools pools(model, 200, 1);
   SequenceCache cache(pools);
   ASSERT_TRUE(cache.reserve(100));
@@ -151,8 +169,27 @@ TEST(SequenceCache, AWindowPassesABlockWhenItsLastTokenIsOutOfSight) {
   EXPECT_EQ(cache.blocks_held(), 0);
 }
 
+TEST(SequenceCache, ARecurrentStateIsReadFromOneBlockAndLeftInAnother) {
+  DescribedModel model({recurrent});
+  CachePools pools(model, 1000, 1);
+  EXPECT_EQ(pools.group(0).size(), 2) << "however long the sequence";
+  SequenceCache cache(pools);
+  ASSERT_TRUE(cache.reserve(1000));
+  cache.begin_step(0, 40);
+  const auto first = cache.table(0);
+  ASSERT_EQ(first.size(), 3u);
+  EXPECT_EQ(first[1], -1) << "no checkpoint was asked for";
+  cache.begin_step(40, 41);
+  EXPECT_EQ(cache.table(0)[2], first[2]) << "within a block the state stays where it is";
+  cache.begin_step(48, 49);
+  EXPECT_EQ(cache.table(0)[2], first[2]) << "where the step before left it";
+  EXPECT_NE(cache.table(0)[3], first[2]) << "a new block does not overwrite the state it starts from";
+  cache.clear();
+  EXPECT_EQ(pools.group(0).available(), 2);
+}
+
 TEST(SequenceCache, MovingMovesTheBlocks) {
-  DescribedModel model({0});
+  DescribedModel model({full});
   CachePools pools(model, 64, 1);
   const int64_t all = pools.group(0).available();
   {
@@ -166,7 +203,7 @@ TEST(SequenceCache, MovingMovesTheBlocks) {
 }
 
 TEST(SequenceCache, ASharedBlockLivesUntilItsLastOwnerGoes) {
-  DescribedModel model({0});
+  DescribedModel model({full});
   CachePools pools(model, 64, 1);
   auto cache = std::make_unique<SequenceCache>(pools);
   ASSERT_TRUE(cache->reserve(16));
@@ -181,7 +218,7 @@ TEST(SequenceCache, ASharedBlockLivesUntilItsLastOwnerGoes) {
 }
 
 TEST(CachePools, AllocateTheModelsCacheAndCountItsBytes) {
-  DescribedModel model({0, 32});
+  DescribedModel model({full, window(32)});
   CachePools pools(model, 100, 3);
   ASSERT_EQ(pools.groups(), 2);
   EXPECT_EQ(model.allocated, (std::vector<int64_t>{pools.group(0).size(), pools.group(1).size()}));

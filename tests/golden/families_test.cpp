@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
-#include "models/rounded_rope.h"
 #include "support/golden.h"
 #include "support/run_model.h"
 
@@ -37,6 +37,7 @@ std::unique_ptr<Model> load(const std::string& folder, const std::string& config
   Checkpoint checkpoint = open_checkpoint(test::data("models/" + folder));
   checkpoint.config_json = config_json;
   options.threads = options.threads ? options.threads : 2;
+  options.bf16_frequencies = true;  // the golden models were cast to bfloat16 and back as a whole, rotary frequencies included
   return load_model(checkpoint, options);
 }
 
@@ -52,24 +53,21 @@ double logits_error(Model& model, const Golden& golden, const std::string& promp
 
 class Families : public testing::TestWithParam<Variant> {
  protected:
-  std::string file() const { return read_file(test::data("models/" + GetParam().folder + "/" + GetParam().config_file)); }
-  /// The golden models were cast to bfloat16 and back as a whole, rotary frequencies included.
-  std::string config() const { return with_bf16_frequencies(file()); }
+  std::string config() const { return read_file(test::data("models/" + GetParam().folder + "/" + GetParam().config_file)); }
   Golden golden{test::data("models/" + GetParam().folder + "/golden.safetensors")};
 
-  /// `dynamic` rope depends on the longest sequence, which for the reference is the prompt itself.
-  ModelOptions options_for(const std::string& prompt) const {
+  /// `dynamic` rope and `longrope` depend on the longest sequence, which for the reference is the prompt itself.
+  ModelOptions options_for(const std::string& prompt) const { return options_for_length(golden.shape(prompt + ".ids")[0]); }
+  ModelOptions options_for_length(int64_t tokens) const {
     ModelOptions options;
-    if (GetParam().folder == "llama-dynamic") options.max_model_len = golden.shape(prompt + ".ids")[0];
+    if (GetParam().folder == "llama-dynamic" || GetParam().folder == "phi3-longrope") options.max_model_len = tokens;
     return options;
   }
 };
 
 TEST_P(Families, LogitsEqualTheReference) {
   for (const std::string prompt : {"prompt0", "prompt1", "prompt2", "prompt3"}) {
-    // Past its trained length the reference derives `dynamic` frequencies anew, in f32.
-    const bool fresh = GetParam().folder == "llama-dynamic" && golden.shape(std::string(prompt) + ".ids")[0] > 64;
-    const auto model = load(GetParam().folder, fresh ? file() : config(), options_for(prompt));
+    const auto model = load(GetParam().folder, config(), options_for(prompt));
     EXPECT_LE(logits_error(*model, golden, prompt), tolerance) << prompt;
   }
 }
@@ -78,8 +76,10 @@ TEST_P(Families, LogitsDoNotDependOnTheChunks) {
   const auto model = load(GetParam().folder, config(), options_for("prompt2"));
   const auto ids = golden.ids("prompt2.ids");
   const auto whole = test::SingleSequence(*model, 64).append(ids);
-  for (int64_t chunk : {1, 2, 7, 16, 33})
-    EXPECT_LE(relative_error(test::SingleSequence(*model, 64).append(ids, chunk), whole), 1e-5) << chunk;
+  // Gemma 4 does not scale its scores, so rounding that depends on how many rows a product has grows in the softmax.
+  const double bound = GetParam().folder == "gemma4-text" ? 3e-5 : 1e-5;
+  for (int64_t chunk : {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 33})
+    EXPECT_LE(relative_error(test::SingleSequence(*model, 64).append(ids, chunk), whole), bound) << chunk;
 }
 
 TEST_P(Families, HiddenStatesEqualTheReferenceLayerByLayer) {
@@ -98,12 +98,15 @@ TEST_P(Families, HiddenStatesEqualTheReferenceLayerByLayer) {
 
 TEST_P(Families, GreedyTokensEqualTheReferenceWhereTheMarginAllows) {
   if (GetParam().folder == "llama-dynamic") return;  // its reference re-derives old angles at every step (docs/numerics.md)
-  const auto model = load(GetParam().folder, config());
   for (const std::string n : {"1", "2", "3"}) {
     const auto prompt = golden.ids("prompt" + n + ".ids"), want = golden.ids("greedy" + n + ".ids");
+    const auto total = static_cast<int64_t>(prompt.size() + want.size());
+    constexpr size_t trained = 64;  // of phi3-longrope: beyond it all keys get other angles
+    auto model = load(GetParam().folder, config(), options_for_length(prompt.size() > trained ? total : trained));
     const auto margin = golden.floats("greedy" + n + ".margin");
-    test::SingleSequence sequence(*model, static_cast<int64_t>(prompt.size() + want.size()));
-    auto logits = sequence.append(prompt);
+    std::optional<test::SingleSequence> sequence(std::in_place, *model, total);
+    auto logits = sequence->append(prompt);
+    auto text = prompt;
     size_t compared = 0;
     for (size_t i = 0; i < want.size(); i++, compared++) {
       const auto row = logits.end() - static_cast<std::ptrdiff_t>(model->info().vocab_size);
@@ -112,7 +115,14 @@ TEST_P(Families, GreedyTokensEqualTheReferenceWhereTheMarginAllows) {
       for (auto l = row; l != logits.end(); l++) scale = std::max(scale, std::abs(*l));
       if (margin[i] < 2 * tolerance * static_cast<double>(scale)) break;
       ASSERT_EQ(best, want[i]) << "greedy" << n << " token " << i;
-      logits = sequence.append({want[i]});
+      text.push_back(want[i]);
+      if (GetParam().folder == "phi3-longrope" && text.size() == trained + 1) {
+        sequence.reset();
+        model = load(GetParam().folder, config(), options_for_length(total));
+        logits = sequence.emplace(*model, total).append(text);
+      } else {
+        logits = sequence->append({want[i]});
+      }
     }
     EXPECT_GT(compared, 0u);
   }
@@ -187,10 +197,12 @@ TEST_P(Families, BrokenMathematicsIsSeen) {
     return logits_error(*load(GetParam().folder, changed.dump(), options_for(prompt)), golden, prompt);
   };
   auto eps = json;
-  eps["rms_norm_eps"] = 1e-2;
+  eps[json.contains("layer_norm_eps") ? "layer_norm_eps" : "rms_norm_eps"] = 1e-2;
   EXPECT_GT(error_with("prompt2", eps), tolerance) << "epsilon";
   auto base = json;
-  (base.contains("rope_parameters") ? base["rope_parameters"]["rope_theta"] : base["rope_theta"]) = 7777.;
+  auto& parameters = base.contains("rope_parameters") ? base["rope_parameters"] : base;
+  for (auto* entry : {&parameters, &parameters["full_attention"], &parameters["sliding_attention"]})
+    if (entry->contains("rope_theta")) (*entry)["rope_theta"] = 7777.;
   EXPECT_GT(error_with("prompt2", base), tolerance) << "rope base";
   if (json.contains("sliding_window") && json["sliding_window"].is_number()) {
     auto window = json;
@@ -199,11 +211,56 @@ TEST_P(Families, BrokenMathematicsIsSeen) {
   }
 }
 
+/// A constant of one variant changed a little, as a JSON merge patch, and the prompt whose logits must then differ.
+struct Change {
+  std::string folder, prompt, patch;
+};
+
+const std::vector<Change>& changes() {
+  static const std::vector<Change> list{
+      {"granite", "prompt2", R"({"embedding_multiplier": 6.1})"},
+      {"granite", "prompt2", R"({"residual_multiplier": 0.23})"},
+      {"granite", "prompt2", R"({"attention_multiplier": 0.04})"},
+      {"granite", "prompt2", R"({"logits_scaling": 4.01})"},
+      {"hunyuan-dense", "prompt2", R"({"rope_parameters": {"rope_type": "dynamic", "alpha": 2, "factor": 1}})"},
+      {"smollm3", "prompt2", R"({"no_rope_layers": [1, 1, 1, 1]})"},
+      {"smollm3", "prompt2", R"({"no_rope_layers": null, "no_rope_layer_interval": 3})"},
+      {"phi3-longrope", "prompt2", R"({"original_max_position_embeddings": 47})"},  // the long factors for a short prompt
+      {"phi3-longrope", "prompt3", R"({"original_max_position_embeddings": 150})"},
+      {"phi4-partial", "prompt2", R"({"partial_rotary_factor": 0.5})"},
+      {"glm4", "prompt2", R"({"partial_rotary_factor": 0.25})"},
+      {"olmo3", "prompt2", R"({"layer_types": ["full_attention", "sliding_attention", "sliding_attention", "full_attention"]})"},
+      {"cohere2", "prompt2", R"({"logit_scale": 0.0626})"},
+      {"cohere2", "prompt2", R"({"layer_types": ["sliding_attention", "full_attention"]})"},
+  };
+  return list;
+}
+
+TEST_P(Families, EveryConstantMatters) {
+  for (const Change& change : changes()) {
+    if (change.folder != GetParam().folder) continue;
+    auto json = nlohmann::json::parse(config());
+    const auto patch = nlohmann::json::parse(change.patch);
+    json.merge_patch(patch);
+    EXPECT_GT(logits_error(*load(change.folder, json.dump(), options_for(change.prompt)), golden, change.prompt), tolerance) << patch;
+  }
+}
+
 std::vector<Variant> variants() {
   std::vector<Variant> list;
-  for (const char* folder : {"llama-gqa", "llama2-mha", "llama3-rope", "llama-bias", "llama-dynamic", "llama-linear-rope", "llama-yarn",
-                             "mistral-swa", "mixtral", "qwen2-swa", "qwen2-tied", "qwen3", "qwen3-moe", "qwen3-moe-nonorm"})
-    for (const char* file : {"config.json", "config.legacy.json"}) list.push_back({folder, file});
+  static constexpr const char* folders[] = {
+      "llama-gqa", "llama2-mha", "llama3-rope", "llama-bias", "llama-dynamic", "llama-linear-rope", "llama-yarn",  //
+      "mistral-swa",                                                                                               //
+      "mixtral",                                                                                                   //
+      "gemma2", "gemma3-text", "gemma4-text",                                                                      //
+      "cohere2", "ernie4_5", "glm4", "granite", "hunyuan-dense", "olmo2", "olmo3",  //
+      "phi3", "phi3-longrope", "phi4-partial", "seed-oss", "smollm3",               //
+      "qwen2-swa", "qwen2-tied",                                                                                   //
+      "qwen3", "qwen3-moe", "qwen3-moe-nonorm",                                                                    //
+  };
+  for (const char* folder : folders)
+    for (const char* file : {"config.json", "config.legacy.json"})
+      if (std::filesystem::exists(test::data(std::string("models/") + folder + "/" + file))) list.push_back({folder, file});
   return list;
 }
 

@@ -18,6 +18,7 @@ template <>
 struct Queue<Cpu> {
   ThreadPool pool;
   Isa isa;
+  bool bf16_products = false;  ///< round activations that meet BF16 weights to bfloat16; what is between products stays F32
   MemoryPool memory;
   RankGroup* group = nullptr;  ///< of a tensor-parallel team; unowned
   int rank = 0;
@@ -36,7 +37,7 @@ struct Queue<Cpu> {
       return;
     }
     std::atomic<int64_t> next{0};
-    pool.run([&](int) {
+    pool.share([&](int) {
       for (int64_t begin; (begin = next.fetch_add(grain, std::memory_order_relaxed)) < n;) f(begin, std::min(n, begin + grain));
     });
   }

@@ -1,4 +1,5 @@
 // ExpertMatMul: (token, slot) pairs grouped by expert, one product for each expert that was chosen.
+#include <numeric>
 #include <vector>
 
 #include "backends/cpu/queue.h"
@@ -37,6 +38,10 @@ void kernel(ExpertMatMul, Queue<Cpu>& queue, View<Cpu> y, View<Cpu> x, View<Cpu>
     y_rows[at] = static_cast<int32_t>(p);
   }
   run_products(queue, y, x, w.dtype, products);
+}
+
+void kernel(HeadIds, Queue<Cpu>&, View<Cpu> ids) {
+  for (int64_t t = 0; t < ids.rows(); t++) std::iota(ids.row<int32_t>(t), ids.row<int32_t>(t) + ids.cols(), 0);
 }
 
 }  // namespace infernum

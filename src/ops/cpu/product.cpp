@@ -9,6 +9,7 @@
 #include "core/half.h"
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/pack.h"
+#include "ops/cpu/strip_shares.h"
 #include "quant/quant.h"
 
 namespace infernum {
@@ -60,13 +61,13 @@ class Products {
     prepare_activations();
     std::vector<int64_t> first_strip{0};
     for (size_t p = 0; p < products_.size(); p++) first_strip.push_back(first_strip.back() + (n_ + strip_rows_ - 1) / strip_rows_);
-    std::atomic<int64_t> next{0};
+    StripShares shares(first_strip.back(), queue_.pool.size());
     const auto work = [&](int thread) {
-      for (int64_t strip; (strip = next.fetch_add(1, std::memory_order_relaxed)) < first_strip.back();) {
+      shares.take(thread, [&](int64_t strip) {
         const auto p = std::upper_bound(first_strip.begin(), first_strip.end(), strip) - first_strip.begin() - 1;
         const int64_t row = (strip - first_strip[static_cast<size_t>(p)]) * strip_rows_;
         multiply(products_[static_cast<size_t>(p)], row, std::min(strip_rows_, n_ - row), workspaces_[static_cast<size_t>(thread)]);
-      }
+      });
     };
     // Waking the others costs about as much as this many multiplications.
     constexpr int64_t worth_sharing = int64_t{1} << 16;
@@ -74,13 +75,15 @@ class Products {
       const FlushDenormals flush;
       work(0);
     } else {
-      queue_.pool.run(work);
+      queue_.pool.share(work);
     }
   }
 
  private:
   bool plain() const { return is_float(weights_); }
   bool direct_bf16() const { return weights_ == DType::BF16 && x_.dtype == DType::BF16 && kernels_.dense_bf16_bf16; }
+  /// F32 activations that are to be multiplied as bfloat16.
+  bool rounded() const { return weights_ == DType::BF16 && x_.dtype == DType::F32 && queue_.bf16_products; }
   bool streams() const { return int8_ && kernels_.gemv && most_tokens_ <= kernels_.gemv_tokens; }
 
   void choose_strips() {
@@ -115,7 +118,9 @@ class Products {
     if (int8_) {
       const int64_t blocks = rows * k_ / activation_block;
       xq_ = {carver.take<int8_t>(rows * k_), carver.take<float>(blocks), carver.take<float>(blocks), carver.take<int32_t>(2 * blocks), k_};
-    } else if (x_.dtype != DType::F32 && !direct_bf16()) {
+    } else if (rounded() && kernels_.dense_bf16_bf16) {
+      narrow_ = carver.take<BF16>(rows * k_);
+    } else if (rounded() || (x_.dtype != DType::F32 && !direct_bf16())) {
       wide_ = carver.take<float>(rows * k_);
     }
     identity_ = carver.take<int32_t>(token_block);
@@ -131,13 +136,18 @@ class Products {
   }
 
   void prepare_activations() {
-    if (!int8_ && !wide_) return;
+    if (!int8_ && !wide_ && !narrow_) return;
     std::vector<float> rows(x_.dtype == DType::F32 ? 0 : static_cast<size_t>(int8_ ? queue_.pool.size() * k_ : 0));
     std::atomic<int64_t> next{0};
     const auto convert = [&](int thread) {
       for (int64_t r; (r = next.fetch_add(1, std::memory_order_relaxed)) < x_.rows();) {
         const auto* from = reinterpret_cast<const std::byte*>(x_.row_bytes(r));
-        if (!int8_) {
+        if (narrow_) {
+          narrow(DType::BF16, reinterpret_cast<const float*>(from), reinterpret_cast<char*>(narrow_ + r * k_), k_);
+        } else if (wide_ && rounded()) {
+          std::transform(reinterpret_cast<const float*>(from), reinterpret_cast<const float*>(from) + k_, wide_ + r * k_,
+                         [](float f) { return static_cast<float>(BF16(f)); });
+        } else if (!int8_) {
           widen(x_.dtype, from, wide_ + r * k_, k_);
         } else if (x_.dtype == DType::F32) {
           kernels_.quantize(reinterpret_cast<const float*>(from), xq_, r, strip_form(*int8_));
@@ -149,7 +159,7 @@ class Products {
       }
     };
     if (x_.rows() > 1)
-      queue_.pool.run(convert);
+      queue_.pool.share(convert);
     else
       convert(0);
   }
@@ -175,10 +185,13 @@ class Products {
 
   void multiply_float(const Product& product, const int32_t* x_rows, int64_t m, int64_t row, int64_t rows, float* c, int64_t c_stride,
                       const int32_t* c_rows, const Workspace& space) const {
-    const int64_t row_bytes = bytes_of(weights_, k_), x_element = direct_bf16() ? 2 : 4;
-    const auto* x = wide_ ? reinterpret_cast<const std::byte*>(wide_) : x_.as<const std::byte>();
-    const int64_t x_stride = x_element * (wide_ ? k_ : x_.stride);
-    auto* product_of = direct_bf16()             ? kernels_.dense_bf16_bf16
+    const bool both_bf16 = direct_bf16() || narrow_;
+    const int64_t row_bytes = bytes_of(weights_, k_), x_element = both_bf16 ? 2 : 4;
+    const auto* x = wide_     ? reinterpret_cast<const std::byte*>(wide_)
+                    : narrow_ ? reinterpret_cast<const std::byte*>(narrow_)
+                              : x_.as<const std::byte>();
+    const int64_t x_stride = x_element * (wide_ || narrow_ ? k_ : x_.stride);
+    auto* product_of = both_bf16                 ? kernels_.dense_bf16_bf16
                        : weights_ == DType::BF16 ? kernels_.dense_bf16
                        : weights_ == DType::F16  ? kernels_.dense_f16
                                                  : kernels_.dense_f32;
@@ -231,6 +244,7 @@ class Products {
   std::size_t scratch_bytes_ = 0;
   QuantizedRows xq_{};
   float* wide_ = nullptr;        // x as f32
+  BF16* narrow_ = nullptr;       // x as bfloat16
   int32_t* identity_ = nullptr;  // 0, 1, 2 ... for partial results that are not in y yet
   std::vector<Workspace> workspaces_;
 };
@@ -240,7 +254,8 @@ class Products {
 int64_t matrix_bytes(DType t, int64_t n, int64_t k) { return is_packed(t) ? packed_bytes(t, n, k) : bytes_of(t, n * k); }
 
 void check_product(const char* op, const View<Cpu>& y, const View<Cpu>& x, const View<Cpu>& w) {
-  check(is_float(x.dtype) && y.dtype == x.dtype, "matmul: x and y are of one float type", op, x.dtype, y.dtype);
+  check(is_float(x.dtype) && (y.dtype == x.dtype || y.dtype == DType::F32), "matmul: x is of a float type and y of the same or F32", op,
+        x.dtype, y.dtype);
   check(is_float(w.dtype) || is_gguf_block(w.dtype) || is_packed(w.dtype), "matmul: weights are floats or blocks", op, w.dtype);
   check(x.rank >= 1 && y.rank >= 1 && w.rank >= 2, "matmul: at least one dimension of x and y, two of w", op, x.rank, y.rank, w.rank);
   check(x.cols() == w.cols(), "matmul: x (m, k) and w (n, k) have one k", op, x.cols(), w.cols());

@@ -2,8 +2,8 @@
 #pragma once
 #include <cmath>
 
+#include "ops/cpu/activations.h"
 #include "ops/cpu/row_ops.h"
-#include "ops/cpu/vec.h"
 
 namespace infernum {
 namespace {
@@ -37,10 +37,40 @@ inline float sum_of_squares(const float* x, int64_t n) {
   return total;
 }
 
+inline float sum(const float* x, int64_t n) {
+  Vec a{};
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) a += load(x + i);
+  float total = sum(a);
+  for (; i < n; i++) total += x[i];
+  return total;
+}
+inline float sum_of_squares_around(float center, const float* x, int64_t n) {
+  Vec a{};
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const Vec d = load(x + i) - center;
+    a += d * d;
+  }
+  float total = sum(a);
+  for (; i < n; i++) total += (x[i] - center) * (x[i] - center);
+  return total;
+}
+
 void rms_norm(float* y, const float* x, const float* w, int64_t n, float eps) {
-  const Vec scale = splat(1 / std::sqrt(sum_of_squares(x, n) / static_cast<float>(n) + eps));
+  const Vec factor = splat(1 / std::sqrt(sum_of_squares(x, n) / static_cast<float>(n) + eps));
+  if (w)
+    map(
+        y, n, [factor](Vec v, Vec g) { return v * factor * g; }, x, w);
+  else
+    map(
+        y, n, [factor](Vec v) { return v * factor; }, x);
+}
+void layer_norm(float* y, const float* x, const float* w, int64_t n, float eps) {
+  const auto count = static_cast<float>(n);
+  const float mean = sum(x, n) / count, factor = 1 / std::sqrt(sum_of_squares_around(mean, x, n) / count + eps);
   map(
-      y, n, [scale](Vec v, Vec g) { return v * scale * g; }, x, w);
+      y, n, [=](Vec v, Vec g) { return (v - mean) * factor * g; }, x, w);
 }
 void add(float* y, const float* a, const float* b, int64_t n) {
   map(
@@ -57,6 +87,43 @@ void mul(float* y, const float* a, const float* b, int64_t n) {
 void silu_row(float* y, const float* x, int64_t n) {
   map(
       y, n, [](Vec v) { return silu(v); }, x);
+}
+void sigmoid_row(float* y, const float* x, int64_t n) {
+  map(
+      y, n, [](Vec v) { return sigmoid(v); }, x);
+}
+void gelu_tanh_row(float* y, const float* x, int64_t n) {
+  map(
+      y, n, [](Vec v) { return gelu_tanh(v); }, x);
+}
+void gelu_row(float* y, const float* x, int64_t n) {
+  map(
+      y, n, [](Vec v) { return gelu(v); }, x);
+}
+void softcap(float* y, const float* x, int64_t n, float c) {
+  map(
+      y, n, [c](Vec v) { return c * tanh(v / c); }, x);
+}
+void clamp(float* y, const float* x, int64_t n, float low, float high) {
+  map(
+      y, n, [=](Vec v) { return clamp(v, low, high); }, x);
+}
+void scale(float* y, const float* x, int64_t n, float s) {
+  map(
+      y, n, [s](Vec v) { return s * v; }, x);
+}
+void geglu(float* y, const float* gate, const float* up, int64_t n) {
+  map(
+      y, n, [](Vec g, Vec u) { return gelu_tanh(g) * u; }, gate, up);
+}
+void clamped_swiglu(float* y, const float* gate, const float* up, int64_t n, float alpha, float limit) {
+  map(
+      y, n,
+      [=](Vec g, Vec u) {
+        const Vec capped = clamp(g, -__builtin_inff(), limit);
+        return (clamp(u, -limit, limit) + 1.f) * capped * sigmoid(alpha * capped);
+      },
+      gate, up);
 }
 void swiglu(float* y, const float* gate, const float* up, int64_t n) {
   map(
@@ -111,7 +178,25 @@ void from_f32(void* y, DType to, const float* x, int64_t n) {
     std::memcpy(y, x, static_cast<size_t>(n) * sizeof(float));
 }
 
-constexpr RowOps row_ops_here{rms_norm, add_rms_norm, add, mul, silu_row, swiglu, scaled_add, rotate_half, to_f32, from_f32};
+constexpr RowOps row_ops_here{.rms_norm = rms_norm,
+                              .layer_norm = layer_norm,
+                              .add_rms_norm = add_rms_norm,
+                              .add = add,
+                              .mul = mul,
+                              .silu = silu_row,
+                              .sigmoid = sigmoid_row,
+                              .gelu_tanh = gelu_tanh_row,
+                              .gelu = gelu_row,
+                              .softcap = softcap,
+                              .clamp = clamp,
+                              .scale = scale,
+                              .swiglu = swiglu,
+                              .geglu = geglu,
+                              .clamped_swiglu = clamped_swiglu,
+                              .scaled_add = scaled_add,
+                              .rotate_half = rotate_half,
+                              .to_f32 = to_f32,
+                              .from_f32 = from_f32};
 
 }  // namespace
 }  // namespace infernum
