@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/config_view.h"
 #include "checkpoint/convert_config.h"
 #include "checkpoint/convert_plan.h"
 #include "checkpoint/convert_tokenizer.h"
@@ -16,10 +17,11 @@ namespace {
 using namespace infernum;
 
 void convert_config(const std::string& text, GgufWriter& writer) {
-  const nlohmann::json config = parse_json_object(text, "config.json");
-  rope_factors(config);
-  write_hyper_parameters(config, gguf_architecture(ConfigReader(config).text("model_type")), writer);
-  plan_tensors(config, TensorSource());
+  const nlohmann::json config = text_config(parse_json_object(text, "config.json"));
+  const GgufFamily& family = writable_family(ConfigView(config).text("model_type"));
+  rope_factors(config, family);
+  write_hyper_parameters(config, family, writer);
+  plan_tensors(config, family, TensorSource());
 }
 
 void convert_tokenizer(const std::string& text, bool both, GgufWriter& writer) {

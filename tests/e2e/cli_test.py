@@ -18,7 +18,7 @@ import program
 from program import DATA, SOURCE, STORYTELLER, run
 
 GOLDEN = json.loads((DATA / "storyteller/golden.json").read_text())["rows"][0]
-COMMANDS = ["run", "bench", "perplexity", "inspect", "verify", "quantize", "tokenize", "template"]
+COMMANDS = ["run", "bench", "perplexity", "inspect", "verify", "quantize", "convert", "tokenize", "template"]
 GREEDY = ["--raw", "--temperature", "0"]
 
 
@@ -315,6 +315,15 @@ class Tools(Folder):
             self.assertRegex(self.good("run", file, GOLDEN["prompt"], *GREEDY, "--max-tokens", 4), r"^Once upon a time \w+")
             self.assertIn(kind.upper(), self.good("inspect", file))
         self.assertEqual(len(list(self.folder.iterdir())), 2)
+
+    def test_convert_keeps_the_logits(self):
+        file = self.folder / "same.gguf"
+        code, out, _ = run("convert", STORYTELLER, file)
+        self.assertEqual((code, out), (0, ""))
+        self.good("verify", file, "--golden", DATA / "storyteller/golden.safetensors")
+        self.good("convert", file, self.folder / "small.gguf", "--type", "q8_0")
+        self.assertIn("Q8_0", self.good("inspect", self.folder / "small.gguf"))
+        self.bad(2, ["q3_x", "Q4_K"], "convert", STORYTELLER, "x", "--type", "q3_x")
 
     def test_tokenize(self):
         self.assertEqual(self.good("tokenize", STORYTELLER, GOLDEN["prompt"]).split(), [str(i) for i in GOLDEN["ids"]])
