@@ -14,7 +14,7 @@ struct ExpertNames {
 
 struct MixtureShape {
   int64_t hidden_size, experts, width;  ///< width: rows of an expert's gate
-  RouteParams route;
+  RouteParams route = {};
   ExpertNames names = {};
   bool router_bias = false;
   bool selection_bias = false;  ///< `e_score_correction_bias` beside the router moves the choice of experts, not their weights

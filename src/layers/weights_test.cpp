@@ -207,13 +207,16 @@ TEST_P(ExpertLayouts, WhatLiesInOnePieceIsNotCopied) {
   const auto both = read_gate_above_up(s, "mlp.experts", shape(), 1);
   EXPECT_EQ(both.has_value(), GetParam() == Stored::Fused);
   EXPECT_FALSE(read_gate_above_up(s, "mlp.experts", shape(), 2));
-  if (both) EXPECT_EQ(both->data, stored_at("gate_up_proj"));
+  if (both) {
+    EXPECT_EQ(both->data, stored_at("gate_up_proj"));
+  }
   if (GetParam() == Stored::Stacked) {
     EXPECT_EQ(read(s, ExpertMatrix::Gate, 0, 1).data, stored_at("gate_proj.weight"));
     EXPECT_EQ(read(s, ExpertMatrix::Down, 0, 1).data, stored_at("down_proj.weight"));
   }
-  if (GetParam() == Stored::Fused || GetParam() == Stored::FusedAlternating)
+  if (GetParam() == Stored::Fused || GetParam() == Stored::FusedAlternating) {
     EXPECT_EQ(read(s, ExpertMatrix::Down, 0, 1).data, stored_at("down_proj"));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ExpertLayouts,
