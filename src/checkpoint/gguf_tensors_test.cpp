@@ -155,6 +155,11 @@ TEST(GgufTensors, OtherSpellings) {
   gemma.raw("gemma3.attention.sliding_window_pattern", 9, flags);
   EXPECT_EQ(Opened(gemma).config["layer_types"],
             json::array({"sliding_attention", "full_attention", "sliding_attention", "full_attention"}));
+  GgufBuilder numbers = model("gemma3", 2);
+  numbers.u32("gemma3.attention.sliding_window", 16);
+  numbers.raw("gemma3.attention.sliding_window_pattern", 9,
+              little_endian<uint32_t>(4) + little_endian<uint64_t>(2) + little_endian<uint32_t>(0) + little_endian<uint32_t>(1));
+  EXPECT_EQ(Opened(numbers).config["layer_types"], json::array({"full_attention", "sliding_attention"}));
   GgufBuilder few = model("gemma3", 5);
   few.u32("gemma3.attention.sliding_window", 16).raw("gemma3.attention.sliding_window_pattern", 9, flags);
   EXPECT_THAT(error_of([&] { Opened{few}; }), HasSubstr("one flag for each layer"));
