@@ -78,7 +78,7 @@ void add_run(CLI::App& root, RunFlags& f) {
       ->envname("INFERNUM_STOP")
       ->allow_extra_args(false);
   add_sampling(app, f);
-  app->footer("Sampling parameters that are not given come from the model's generation_config.json.");
+  app->footer("Sampling parameters that are not given come from the model's generation_config.json or general.sampling.* metadata.");
 }
 
 void add_bench(CLI::App& root, BenchFlags& f) {
@@ -108,7 +108,7 @@ void add_bench(CLI::App& root, BenchFlags& f) {
 }
 
 void add_perplexity(CLI::App& root, PerplexityFlags& f) {
-  CLI::App* app = root.add_subcommand("perplexity", "of a text file");
+  CLI::App* app = root.add_subcommand("perplexity", "measure how well a model predicts a text file");
   add_model(app, f, false);
   app->add_option("model", f.model, "folder or file")->required();
   app->add_option("file", f.file, "text")->required();

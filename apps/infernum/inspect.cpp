@@ -17,7 +17,7 @@ namespace {
 std::vector<const TraceValue*> weights(const TraceGraph& graph) {
   std::map<std::string, const TraceValue*> by_name;
   for (const auto& v : graph.values)
-    if (v.kind == TraceValue::Kind::Weight && v.name != "inv_freq") by_name.emplace(v.name, &v);
+    if (is_checkpoint_weight(v)) by_name.emplace(v.name, &v);
   std::vector<const TraceValue*> list;
   for (const auto& [name, value] : by_name) list.push_back(value);
   return list;

@@ -1,6 +1,7 @@
 // What each command of the program can be told. Filled by cli.cpp, used by the commands.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <set>
 #include <string>
 #include <utility>
@@ -26,7 +27,7 @@ struct RunFlags : ModelFlags {
   int64_t max_tokens = 0;
   bool raw = false, stats = false, no_history = false, interactive = false;
   bool prompt_given = false;    ///< as an argument, even if empty
-  std::set<std::string> given;  ///< sampling parameters; generation_config.json decides the others
+  std::set<std::string, std::less<>> given;  ///< sampling parameters; the checkpoint decides the others
 };
 
 struct BenchFlags : ModelFlags {

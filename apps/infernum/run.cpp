@@ -12,9 +12,10 @@
 
 #include "checkpoint/text_file.h"
 #include "core/check.h"
-#include "models/config_reader.h"
 #include "options.h"
+#include "runtime/default_sampling.h"
 #include "runtime/generator.h"
+#include "runtime/sampler.h"
 #include "session.h"
 #include "terminal.h"
 #include "text/load_text.h"
@@ -28,23 +29,9 @@ using Json = nlohmann::ordered_json;
 
 constexpr int64_t longest_template = 4 << 20;
 
-/// What the user gave, else what generation_config.json says, else the default. do_sample false there means greedy.
+/// What the user gave, else what the checkpoint recommends, else the default.
 SamplingParams sampling_of(const RunFlags& flags, const Checkpoint& checkpoint) {
-  SamplingParams s = flags.sampling;
-  if (!checkpoint.generation_config_json.empty()) {
-    const ConfigReader g(checkpoint.generation_config_json);
-    const auto take = [&](const char* key, auto& value) {
-      const auto theirs = flags.given.count(key) ? std::nullopt : g.number(key);
-      if (theirs) value = static_cast<std::decay_t<decltype(value)>>(*theirs);
-    };
-    take("temperature", s.temperature);
-    take("top_k", s.top_k);
-    take("top_p", s.top_p);
-    take("min_p", s.min_p);
-    take("typical_p", s.typical_p);
-    take("repetition_penalty", s.repetition_penalty);
-    if (!g.boolean("do_sample").value_or(true) && !flags.given.count("temperature")) s.temperature = 0;
-  }
+  SamplingParams s = with_default_sampling(checkpoint, flags.sampling, flags.given);
   if (s.seed == 0) s.seed = std::random_device{}() | uint64_t{std::random_device{}()} << 32;
   return s;
 }
@@ -116,7 +103,8 @@ class Talk {
       });
     } catch (const Error& e) {
       if (chat_) messages_.erase(messages_.size() - 1);
-      fail_with_layer(e, request);
+      if (dynamic_cast<const NotFinite*>(&e)) explain(e, request);
+      throw;
     }
     std::fputs((before + "\n").c_str(), stdout);
     std::fflush(stdout);
@@ -140,9 +128,8 @@ class Talk {
   }
 
  private:
-  /// Throws e; if the model computed something that is no number, with the first layer that did.
-  [[noreturn]] void fail_with_layer(const Error& e, const GenerationRequest& request) {
-    if (std::string_view(e.what()).find("the model returned") == std::string_view::npos) throw e;
+  /// Throws `e` with the first layer that computed something that is no number, if one did.
+  void explain(const Error& e, const GenerationRequest& request) {
     std::string first;
     session_.model->observe([&](std::string_view name, const std::vector<int64_t>&, const std::vector<float>& values) {
       if (first.empty() && !std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); })) first = name;
@@ -151,7 +138,7 @@ class Talk {
       generator_.run({request});
     } catch (const Error&) {}
     session_.model->observe({});
-    if (first.empty()) throw e;
+    if (first.empty()) return;
     const std::string place = first == "hidden0" ? "the embedding" : "layer " + std::to_string(std::stoi(first.substr(6)) - 1);
     throw Error(std::string(e.what()) + "; the first values that are not finite come out of " + place);
   }

@@ -13,6 +13,7 @@
 #include "options.h"
 #include "session.h"
 #include "text/load_text.h"
+#include "text/ordered_json.h"
 
 namespace infernum::app {
 
@@ -45,7 +46,7 @@ std::vector<int32_t> parse_ids(const std::string& text, int64_t vocab_size) {
     int32_t id = -1;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), id);
     if (error != std::errc() || end != word.data() + word.size() || id < 0 || id >= vocab_size)
-      fail("tokenize: an id is a number below the size of the vocabulary,", vocab_size, ", not", infernum::printable(word));
+      fail("tokenize: an id is a whole number below the size of the vocabulary", vocab_size, "got", infernum::printable(word));
     ids.push_back(id);
     at += word.size();
   }
@@ -76,12 +77,8 @@ int render_template(const TemplateFlags& flags) {
   const Checkpoint checkpoint = open_checkpoint(resolve_model(flags.model), Opening::HeadersOnly);
   const Tokenizer tokenizer = load_tokenizer(checkpoint);
   const Chat chat(checkpoint, tokenizer, flags.chat_template_file.empty() ? "" : read_text_file(flags.chat_template_file, 4 << 20));
-  nlohmann::ordered_json messages;
-  try {
-    messages = nlohmann::ordered_json::parse(flags.messages_file.empty() ? read_stdin() : read_text_file(flags.messages_file));
-  } catch (const nlohmann::json::exception& e) {
-    fail("template: the messages are not valid JSON", e.what());
-  }
+  nlohmann::ordered_json messages =
+      parse_ordered_json(flags.messages_file.empty() ? read_stdin() : read_text_file(flags.messages_file), "template: the messages");
   if (messages.is_object() && messages.contains("messages")) messages = nlohmann::ordered_json(messages["messages"]);
   check(messages.is_array(), "template: messages are a list of {role, content} objects");
   if (flags.ids) {

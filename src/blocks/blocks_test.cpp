@@ -124,6 +124,33 @@ TEST_P(BlocksTest, AddRmsNormEqualsItsDefinitionAndItsParts) {
   }
 }
 
+TEST_P(BlocksTest, AddRmsNormKeepsAWiderStream) {
+  cpu.device.dtype = dtype;
+  for (const auto& [rows, cols] : test::odd_sizes()) {
+    const auto h = cpu.random({rows, cols}, DType::F32, 1), x = cpu.random({rows, cols}, dtype, 2), w = cpu.random({cols}, DType::F32, 3);
+    const auto a = values(h), b = values(x), c = values(w);
+    for (Fusion fusion : {Fusion::Off, Fusion::On, Fusion::Check}) {
+      cpu.device.fusion = fusion;
+      test::poison(cpu.queue, h.shape(), DType::F32);
+      test::poison(cpu.queue, h.shape(), dtype);
+      const auto [sum, y] = add_rms_norm(h, x, w, 1e-5f);
+      ASSERT_EQ(sum.dtype(), DType::F32);
+      ASSERT_EQ(y.dtype(), dtype);
+      const auto s = values(sum), n = values(y);
+      for (size_t first = 0; first < a.size(); first += static_cast<size_t>(cols)) {
+        double squares = 0;
+        for (size_t i = first; i < first + static_cast<size_t>(cols); i++) squares += std::pow(static_cast<double>(s[i]), 2);
+        const double scale = 1 / std::sqrt(squares / static_cast<double>(cols) + 1e-5);
+        for (size_t i = first; i < first + static_cast<size_t>(cols); i++) {
+          ASSERT_EQ(s[i], a[i] + b[i]) << "sum, element " << i;
+          const double want = static_cast<double>(s[i]) * scale * static_cast<double>(c[i - first]);
+          ASSERT_NEAR(n[i], want, std::abs(want) * (test::unit_roundoff(dtype) + 2e-6) + (dtype == DType::F16 ? 0x1p-24 : 1e-37)) << i;
+        }
+      }
+    }
+  }
+}
+
 TEST_P(BlocksTest, NanIsNotADifference) {
   cpu.device.fusion = Fusion::Check;
   const auto gate = cpu.tensor<Full>({1, 3}, dtype, {NAN, 1, INFINITY}), up = cpu.tensor<Full>({1, 3}, dtype, {1, NAN, 2});
@@ -171,7 +198,7 @@ TEST(Blocks, ErrorsNameTheShapes) {
   for (Fusion fusion : {Fusion::Off, Fusion::On}) {  // the same rules, whichever form runs
     cpu.device.fusion = fusion;
     EXPECT_NE(error_of([&] { swiglu(a, half); }).find("F16"), std::string::npos);
-    EXPECT_NE(error_of([&] { add_rms_norm(a, half, cpu.filled({3}, DType::F32, 0), 1e-6f); }).find("F16"), std::string::npos);
+    EXPECT_NE(error_of([&] { add_rms_norm(half, a, cpu.filled({3}, DType::F32, 0), 1e-6f); }).find("F16 F32"), std::string::npos);
     EXPECT_NE(error_of([&] { add_rms_norm(a, a, cpu.filled({3}, DType::F16, 0), 1e-6f); }).find("F16"), std::string::npos);
   }
 }

@@ -51,6 +51,14 @@ concept CanScale = requires(const A&... a) {
   scale(a..., 2.f);
 };
 template <class... A>
+concept CanScaleByPosition = requires(const A&... a) {
+  position_scale(a..., PositionScaleParams{});
+};
+template <class A, class Bias>
+concept CanRouteWith = requires(const A& a, const Bias& bias) {
+  route(a, bias, RouteParams{});
+};
+template <class... A>
 concept CanScaleRows = requires(const A&... a) {
   scale_rows(a...);
 };
@@ -124,7 +132,7 @@ concept CanExpertMatmul = requires(const A&... a) {
 };
 template <class A>
 concept CanRoute = requires(const A& a) {
-  route_softmax(a, 2, true);
+  route(a, {}, RouteParams{});
 };
 template <class... A>
 concept CanCombine = requires(const A&... a) {
@@ -196,6 +204,8 @@ struct Laws {
   static_assert(CanAddRmsNorm<F, F, F> && !CanAddRmsNorm<F, P, F> && !CanAddRmsNorm<P, P, F> && !CanAddRmsNorm<F, S, F> &&
                 !CanAddRmsNorm<S, S, F>);
   static_assert(CanRoute<F> && !CanRoute<P> && !CanRoute<S>);
+  static_assert(CanRouteWith<F, F> && CanRouteWith<F, std::nullopt_t> && !CanRouteWith<F, P> && !CanRouteWith<F, Foreign>);
+  static_assert(CanScaleByPosition<S, F> && CanScaleByPosition<P, F> && !CanScaleByPosition<S, S> && !CanScaleByPosition<S, Foreign>);
   static_assert(CanEmbed<F, F> && !CanEmbed<P, F> && !CanEmbed<F, P>);
   static_assert(CanTakeRows<F, F> && !CanTakeRows<P, F> && !CanTakeRows<S, F>);
 

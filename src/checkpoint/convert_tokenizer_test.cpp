@@ -73,7 +73,8 @@ TEST(ConvertTokenizer, KeepsTokensTypesAndRoles) {
   const auto types = *metadata->find_ints("tokenizer.ggml.token_type");
   ASSERT_EQ(tokens.size(), 2060u);
   ASSERT_EQ(types.size(), 2060u);
-  for (const auto& [token, id] : json::parse(tokenizer_file("qwen2"))["model"]["vocab"].items()) EXPECT_EQ(tokens[id.get<size_t>()], token);
+  const auto file = json::parse(tokenizer_file("qwen2"));
+  for (const auto& [token, id] : file["model"]["vocab"].items()) EXPECT_EQ(tokens[id.get<size_t>()], token);
   EXPECT_EQ(tokens[2], "<|im_end|>");
   EXPECT_EQ(types[2], 3);  // special
   EXPECT_EQ(tokens[2048], "<tool_call>");

@@ -13,8 +13,8 @@ struct Dense {
   static Dense load(Device<B>& device, const StoredTensor& t) { return {place(device, t)}; }
 
   template <Layout Out, Layout In>
-  Tensor<B, Out> multiply(const Tensor<B, In>& x) const {
-    return matmul<Out>(x, w);
+  Tensor<B, Out> multiply(const Tensor<B, In>& x, std::optional<DType> dtype) const {
+    return matmul<Out>(x, w, dtype);
   }
 };
 

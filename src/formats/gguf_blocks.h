@@ -13,8 +13,8 @@ struct GgufBlocks {
   static GgufBlocks load(Device<B>& device, const StoredTensor& t) { return {place_blocks(device, t)}; }
 
   template <Layout Out, Layout In>
-  Tensor<B, Out> multiply(const Tensor<B, In>& x) const {
-    return block_matmul<Out>(x, w);
+  Tensor<B, Out> multiply(const Tensor<B, In>& x, std::optional<DType> dtype) const {
+    return block_matmul<Out>(x, w, dtype);
   }
 };
 

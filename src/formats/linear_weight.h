@@ -18,10 +18,10 @@ LinearWeight<B> load_weight(Device<B>& device, const StoredTensor& t) {
   fail("weights: no format for matrices of this dtype", t.name, t.dtype);
 }
 
-/// y = x * w^T.
+/// y = x * w^T, of `dtype` (ops/matmul.h).
 template <Layout Out, class B, Layout In>
-Tensor<B, Out> multiply(const Tensor<B, In>& x, const LinearWeight<B>& weight) {
-  return std::visit([&](const auto& w) { return w.template multiply<Out>(x); }, weight);
+Tensor<B, Out> multiply(const Tensor<B, In>& x, const LinearWeight<B>& weight, std::optional<DType> dtype = {}) {
+  return std::visit([&](const auto& w) { return w.template multiply<Out>(x, dtype); }, weight);
 }
 
 /// Rows of x through the experts that `ids` names (ops/matmul.h).

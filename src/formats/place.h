@@ -19,4 +19,12 @@ Tensor<Trace> place_blocks(Device<Trace>& device, const StoredTensor& t);
 Tensor<Cpu> place_f32(Device<Cpu>& device, const StoredTensor& t, float offset = 0);
 Tensor<Trace> place_f32(Device<Trace>& device, const StoredTensor& t, float offset = 0);
 
+/// A vector (n) F32 whose elements all are `value`.
+template <class B, Layout L = Full>
+Tensor<B, L> constant(Device<B>& device, int64_t n, float value) {
+  auto values = std::make_shared<std::vector<float>>(static_cast<size_t>(n), value);
+  const auto* bytes = reinterpret_cast<const std::byte*>(values->data());
+  return relabel<L>(place_f32(device, {"constant", DType::F32, {n}, bytes, n * 4, values, nullptr}));
+}
+
 }  // namespace infernum

@@ -27,7 +27,7 @@ struct LmHead {
   LmHead(const Weights<B>& w, int64_t vocab_size, int64_t hidden_size, float logit_scale = 1, float softcap = 0)
       : linear(w, vocab_size, hidden_size), multiplier(logit_scale), cap(softcap) {}
   Tensor<B> operator()(const Tensor<B>& h) const {
-    auto logits = all_gather(linear(h));
+    auto logits = all_gather(linear.in_f32(h));
     if (multiplier != 1) logits = scale(logits, multiplier);
     return cap == 0 ? logits : softcap(logits, cap);
   }

@@ -54,20 +54,18 @@ class SparseMlp {
             int64_t width, const ExpertNames& names = {})
       : router_(router, count, hidden_size),
         experts_(experts, count, hidden_size, width, names),
-        top_k_(top_k),
-        renormalise_(renormalise) {}
+        route_{.top_k = static_cast<int>(top_k), .renormalise = renormalise} {}
 
   Tensor<B, Partial> operator()(const Tensor<B>& x) const {
-    const auto logits = router_(x);
-    const auto routing = route_softmax(logits, top_k_, renormalise_);
+    const auto logits = router_.in_f32(x);
+    const auto routing = route(logits, {}, route_);
     return experts_(x, routing);
   }
 
  private:
   FullLinear<B> router_;
   Experts<B> experts_;
-  int64_t top_k_;
-  bool renormalise_;
+  RouteParams route_;
 };
 
 }  // namespace infernum

@@ -1,11 +1,12 @@
-// The gated MLP: down(silu(gate(x)) * up(x)).
+// The gated MLP (Shazeer 2020): down(activation(gate(x)) * up(x)).
 #pragma once
 #include "blocks/swiglu.h"
 #include "layers/linear.h"
 
 namespace infernum {
 
-template <class B>
+/// Activation: the block that joins gate and up.
+template <class B, class Activation = SwiGlu>
 struct GatedMlp {
   ColLinear<B> gate_proj, up_proj;
   RowLinear<B> down_proj;
@@ -23,7 +24,7 @@ struct GatedMlp {
   Tensor<B, Partial> operator()(const Tensor<B>& x) const {
     const auto gate = gate_proj(x);
     const auto up = up_proj(x);
-    return down_proj(swiglu(gate, up));
+    return down_proj(Activation{}(gate, up));
   }
 };
 

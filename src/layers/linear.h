@@ -21,12 +21,12 @@ class Linear {
   /// Rows first .. first + n of a stored matrix (total, k) that fuses several layers, without bias.
   Linear(const Weights<B>& w, int64_t total, int64_t first, int64_t n, int64_t k) : weight_(w.linear_rows("weight", total, first, n, k, S)) {}
   /// x (m, k) -> (m, n / ranks or n).
-  Tensor<B, Out> operator()(const Tensor<B, In>& x) const {
-    auto y = multiply<Out>(x, weight_);
-    return bias_ ? add_bias(y, *bias_) : y;
-  }
+  Tensor<B, Out> operator()(const Tensor<B, In>& x) const { return with_bias(multiply<Out>(x, weight_)); }
+  /// The same with a result in F32 whatever x is: logits of the vocabulary and of routers.
+  Tensor<B, Out> in_f32(const Tensor<B, In>& x) const { return with_bias(multiply<Out>(x, weight_, DType::F32)); }
 
  private:
+  Tensor<B, Out> with_bias(const Tensor<B, Out>& y) const { return bias_ ? add_bias(y, *bias_) : y; }
   using BiasLayout = std::conditional_t<S == Split::Rows, Shard, Full>;
   LinearWeight<B> weight_;
   std::optional<Tensor<B, BiasLayout>> bias_;

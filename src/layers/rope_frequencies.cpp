@@ -75,7 +75,7 @@ double longrope_scale(const RopeConfig& c) {
 RopeFrequencies rope_frequencies(const RopeConfig& c, int64_t context) {
   check(c.rotary_dim > 0 && c.rotary_dim % 2 == 0, "rope: the rotated dimensions are an even number", c.rotary_dim);
   check(c.rope_theta > 0 && c.factor > 0, "rope: theta and factor are positive", c.rope_theta, c.factor);
-  check(c.rope_type == "default" || c.rope_type == "linear" || c.original_max_position_embeddings > 0,
+  check(c.rope_type == "default" || c.rope_type == "linear" || c.rope_type == "proportional" || c.original_max_position_embeddings > 0,
         "rope: this type needs the original context length", c.rope_type);
   Table w = default_table(c.rope_theta, c.rotary_dim);
   double scale = 1;
@@ -90,6 +90,9 @@ RopeFrequencies rope_frequencies(const RopeConfig& c, int64_t context) {
     const double length = std::max(static_cast<double>(context), trained);
     check(dim > 2, "rope: dynamic scaling needs more than two rotated dimensions", dim);
     w = default_table(c.rope_theta * std::pow(c.factor * length / trained - (c.factor - 1), dim / (dim - 2)), c.rotary_dim);
+  } else if (c.rope_type == "proportional") {
+    const auto rotated = static_cast<size_t>(c.proportion * static_cast<double>(c.rotary_dim) / 2);
+    for (size_t i = 0; i < w.size(); i++) w[i] = i < rotated ? w[i] / c.factor : 0;
   } else if (c.rope_type == "llama3") {
     w = llama3_table(c, std::move(w));
   } else if (c.rope_type == "yarn") {
@@ -100,7 +103,7 @@ RopeFrequencies rope_frequencies(const RopeConfig& c, int64_t context) {
     w = divided(std::move(w), is_long ? c.long_factor : c.short_factor, is_long ? "long_factor" : "short_factor");
     scale = longrope_scale(c);
   } else {
-    check(c.rope_type == "default", "rope: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope", c.rope_type);
+    check(c.rope_type == "default", "rope: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope, proportional", c.rope_type);
   }
   if (!c.inv_freq_divisors.empty()) w = divided(std::move(w), c.inv_freq_divisors, "rope_freqs");
   const bool renewed = (c.rope_type == "dynamic" && !c.alpha && context > c.max_position_embeddings) ||

@@ -9,11 +9,12 @@ namespace infernum {
 
 /// rope_parameters of a config, resolved: see models/config.h for where each value comes from.
 struct RopeConfig {
-  std::string rope_type = "default";  ///< default, linear, dynamic, llama3, yarn, longrope
+  std::string rope_type = "default";  ///< default, linear, dynamic, llama3, yarn, longrope, proportional
   double rope_theta = 10000;
   int64_t rotary_dim = 0;  ///< components of a head that rotate
   double factor = 1;
   std::optional<double> alpha;  ///< dynamic: the base grows by this once and for all, whatever the length (Hunyuan)
+  double proportion = 1;  ///< proportional: share of the pairs that rotate; the others keep frequency 0
   int64_t original_max_position_embeddings = 0;
   int64_t max_position_embeddings = 0;
   double low_freq_factor = 1, high_freq_factor = 4;  // llama3

@@ -1,6 +1,7 @@
 #include "layers/weights.h"
 
 #include "formats/slice.h"
+#include "quant/quant.h"
 
 namespace infernum {
 
@@ -12,6 +13,12 @@ StoredTensor split(const StoredTensor& t, Split how, int rank, int ranks) {
         ranks, "block", unit);
   const int64_t part = size / ranks;
   return how == Split::Rows ? slice_rows(t, rank * part, (rank + 1) * part) : slice_columns(t, rank * part, (rank + 1) * part);
+}
+
+float read_scalar(const StoredTensor& t) {
+  float value = 1;
+  if (t.data) dequantize(t.dtype, t.data, &value, 1);
+  return value;
 }
 
 }  // namespace infernum

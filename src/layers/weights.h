@@ -24,6 +24,9 @@ enum class Split { None, Rows, Cols };
 /// This rank's part. n (or k) must be divisible by the ranks, and by whole blocks.
 StoredTensor split(const StoredTensor& t, Split how, int rank, int ranks);
 
+/// The number in a tensor (1); 1 where only the header was read.
+float read_scalar(const StoredTensor& t);
+
 template <class B>
 class Weights {
  public:
@@ -46,6 +49,8 @@ class Weights {
   Tensor<B> vector(std::string_view leaf, int64_t n, float offset = 0) const {
     return place_f32(*device_, source_->read(name(leaf), {n}), offset);
   }
+  /// A vector of one number, on the host; 1 where there is no data.
+  float scalar(std::string_view leaf) const { return read_scalar(source_->read(name(leaf), {1})); }
   /// A vector in F32, this rank's part of it.
   Tensor<B, Shard> vector_part(std::string_view leaf, int64_t n) const {
     return relabel<Shard>(place_f32(*device_, split(source_->read(name(leaf), {n}), Split::Rows, device_->rank, device_->ranks)));

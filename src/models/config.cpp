@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "core/check.h"
 #include "core/log.h"
@@ -31,8 +32,10 @@ DecoderConfig::DecoderConfig(const ConfigReader& json, const ConfigDefaults& def
       windows(static_cast<size_t>(std::min<int64_t>(num_hidden_layers, 4096))),
       ropes{read_rope(json, head_dim, max_position_embeddings, defaults)},
       layer_rope(windows.size()),
+      cache_of(windows.size()),
       context(max_position_embeddings) {
   check(num_hidden_layers <= 4096, "config.json: at most 4096 layers", "num_hidden_layers =", num_hidden_layers);
+  std::iota(cache_of.begin(), cache_of.end(), 0);
   check(num_attention_heads % num_key_value_heads == 0, "config.json: query heads must divide into groups of key-value heads",
         num_attention_heads, num_key_value_heads);
   check(rms_norm_eps > 0 && rms_norm_eps < 1, "config.json: epsilon lies between 0 and 1", defaults.norm_eps, rms_norm_eps);
@@ -97,14 +100,15 @@ RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_pos
   c.rope_type = d.string("rope_type").value_or(d.string("type").value_or("default"));
   if (c.rope_type == "su") c.rope_type = "longrope";
   if (c.rope_type == "mrope") c.rope_type = "default";  // equal for text
-  static constexpr std::array known{"default", "linear", "dynamic", "llama3", "yarn", "longrope"};
+  static constexpr std::array known{"default", "linear", "dynamic", "llama3", "yarn", "longrope", "proportional"};
   check(std::find(known.begin(), known.end(), c.rope_type) != known.end(),
-        "config.json: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope", c.rope_type);
+        "config.json: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope, proportional", c.rope_type);
   c.rope_theta = d.number("rope_theta").value_or(json.number("rope_theta").value_or(defaults.rope_theta));
   check(c.rope_theta > 0 && std::isfinite(c.rope_theta), "config.json: rope_theta is positive", c.rope_theta);
   const double partial = json.number("partial_rotary_factor").value_or(d.number("partial_rotary_factor").value_or(defaults.partial_rotary_factor));
   check(partial > 0 && partial <= 1, "config.json: partial_rotary_factor lies between 0 and 1", partial);
-  c.rotary_dim = static_cast<int64_t>(static_cast<double>(head_dim) * partial);
+  c.proportion = partial;
+  c.rotary_dim = c.rope_type == "proportional" ? head_dim : static_cast<int64_t>(static_cast<double>(head_dim) * partial);
   c.max_position_embeddings = max_position_embeddings;
   c.original_max_position_embeddings = json.integer("original_max_position_embeddings")
                                            .value_or(d.integer("original_max_position_embeddings").value_or(max_position_embeddings));

@@ -32,6 +32,7 @@ struct DecoderConfig {
   std::vector<int> windows;       ///< per layer: keys a query sees, 0 for all
   std::vector<RopeConfig> ropes;  ///< the rotary tables of the model; Llama has one
   std::vector<int> layer_rope;    ///< per layer: index into ropes, or AttentionShape::no_rope
+  std::vector<int64_t> cache_of;  ///< per layer: the layer whose keys and values it reads; itself in most models
   int64_t context;                ///< longest sequence this deployment runs; max_position_embeddings unless the user asks for another
   bool zero_centred_norm = false;  ///< norms are stored as weight - 1
   float embedding_scale = 1, logit_scale = 1, logit_softcap = 0;

@@ -8,22 +8,25 @@
 namespace infernum {
 const std::vector<const Family*>& families() {
   static const std::vector<const Family*> list{
-      &llama_family,       //
-      &mistral_family,     //
-      &mixtral_family,     //
-      &qwen2_family,       //
-      &qwen3_family,       //
-      &qwen3_moe_family,   //
-      &cohere2_family,     //
-      &ernie4_5_family,    //
-      &glm4_family,        //
-      &granite_family,     //
-      &hunyuan_family,     //
-      &olmo2_family,       //
-      &olmo3_family,       //
-      &phi3_family,        //
-      &seed_oss_family,    //
-      &smollm3_family,     //
+      &llama_family,      //
+      &mistral_family,    //
+      &mixtral_family,    //
+      &cohere2_family,    //
+      &ernie4_5_family,   //
+      &gemma2_family,     //
+      &gemma3_family,     //
+      &gemma4_family,     //
+      &glm4_family,       //
+      &granite_family,    //
+      &hunyuan_family,    //
+      &olmo2_family,      //
+      &olmo3_family,      //
+      &phi3_family,       //
+      &qwen2_family,      //
+      &qwen3_family,      //
+      &qwen3_moe_family,  //
+      &seed_oss_family,   //
+      &smollm3_family,    //
   };
   return list;
 }

@@ -9,6 +9,9 @@ namespace infernum {
 extern const Family llama_family;
 extern const Family mistral_family;
 extern const Family mixtral_family;
+extern const Family gemma2_family;
+extern const Family gemma3_family;
+extern const Family gemma4_family;
 extern const Family qwen2_family;
 extern const Family qwen3_family;
 extern const Family qwen3_moe_family;

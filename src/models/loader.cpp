@@ -71,23 +71,31 @@ class Headers : public WeightSource {
   WeightSource& source_;
 };
 
-}  // namespace
-
-TraceReport trace_model(const Checkpoint& checkpoint, const ModelOptions& options, int64_t tokens, bool headers_only) {
+TraceReport trace(const Checkpoint& checkpoint, const Family& family, const ModelOptions& options, int64_t tokens, bool headers_only) {
   const ConfigReader config(checkpoint.config_json);
   CheckpointSource source(checkpoint, headers_only);
   Headers headers(source);
-  auto report = find_family(config).trace(config, headers, options, tokens);
+  auto report = family.trace(config, headers, options, tokens);
   if (!headers_only || !checkpoint.tensors.empty())
     source.check_complete(report.info.num_hidden_layers, report.info.tied);
   return report;
 }
 
+}  // namespace
+
+TraceReport trace_model(const Checkpoint& checkpoint, const ModelOptions& options, int64_t tokens, bool headers_only) {
+  return trace(checkpoint, find_family(ConfigReader(checkpoint.config_json)), options, tokens, headers_only);
+}
+
 std::unique_ptr<Model> load_model(const Checkpoint& checkpoint, const ModelOptions& options) {
-  trace_model(checkpoint, options, 1, false);
+  return load_model(checkpoint, find_family(ConfigReader(checkpoint.config_json)), options);
+}
+
+std::unique_ptr<Model> load_model(const Checkpoint& checkpoint, const Family& family, const ModelOptions& options) {
+  trace(checkpoint, family, options, 1, false);
   const ConfigReader config(checkpoint.config_json);
   CheckpointSource source(checkpoint, false);
-  return find_family(config).load(config, source, options);
+  return family.load(config, source, options);
 }
 
 }  // namespace infernum

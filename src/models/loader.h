@@ -33,5 +33,7 @@ TraceReport trace_model(const Checkpoint& checkpoint, const ModelOptions& option
 
 /// The checkpoint must outlive the model unless its tensors' owners do (they are shared).
 std::unique_ptr<Model> load_model(const Checkpoint& checkpoint, const ModelOptions& options);
+/// As a model of this family, whatever the config's `architectures` says.
+std::unique_ptr<Model> load_model(const Checkpoint& checkpoint, const Family& family, const ModelOptions& options);
 
 }  // namespace infernum

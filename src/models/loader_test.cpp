@@ -164,7 +164,7 @@ TEST_F(BatchTest, EveryRuleIsChecked) {
   expect_in(message([](HostBatch& b) { b.query_start = {0, 0, 4}; }), {"every sequence has at least one token: 0"});
   expect_in(message([](HostBatch& b) { b.query_start = {0, -1, 4}; }), {"every sequence has at least one token"});
   expect_in(message([](HostBatch& b) { b.query_start = {0, 2000000000, 4}; }), {"query_start runs beyond the tokens: 2000000000 4"});
-  expect_in(message([](HostBatch& b) { b.block_tables.pop_back(); }), {"a block table per cache group: 1 2"});
+  expect_in(message([](HostBatch& b) { b.block_tables.pop_back(); }), {"a block table per group of layers: 1 2"});
   expect_in(message([](HostBatch& b) { b.ids[1] = 100; }), {"token id outside of the vocabulary: 100 vocab_size 100"});
   expect_in(message([](HostBatch& b) { b.ids[1] = -1; }), {"token id outside of the vocabulary: -1"});
   for (int32_t row : {-1, 4})
@@ -182,13 +182,13 @@ TEST_F(BatchTest, EveryRuleIsChecked) {
     expect_in(message([block](HostBatch& b) { b.block_tables[1][4] = block; }), {"block beyond the cache"});
   }
   blocks = {8};
-  expect_in(message([](HostBatch&) {}), {"a block table per cache group"});
+  expect_in(message([](HostBatch&) {}), {"a block table per group of layers"});
 }
 
 TEST(Model, StaysUsableAfterABadBatchAndNeedsACache) {
   const auto model = load_model(checkpoint_of(tiny_llama(), tiny_llama_tensors()), one_thread());
   expect_in(error_of([&] { model->forward(tokens({1})); }), {"block beyond the cache"});
-  expect_in(error_of([&] { model->allocate_cache({1, 1}); }), {"blocks per cache group: 2 1"});
+  expect_in(error_of([&] { model->allocate_cache({1, 1}); }), {"blocks per group of layers: 2 1"});
   model->allocate_cache({1});
   const auto before = model->forward(tokens({1, 2, 3}));
   expect_in(error_of([&] { model->forward(tokens({1, 200})); }), {"token id"});

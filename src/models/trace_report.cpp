@@ -40,7 +40,7 @@ int64_t TraceReport::weight_bytes() const {
   int64_t sum = 0;
   std::set<std::string> seen;
   for (const auto& v : prefill.graph.values)
-    if (v.kind == TraceValue::Kind::Weight && v.name != "inv_freq" && seen.insert(v.name).second) sum += v.bytes();
+    if (is_checkpoint_weight(v) && seen.insert(v.name).second) sum += v.bytes();
   return sum;
 }
 

@@ -15,6 +15,11 @@ struct TraceStep {
   double bytes() const;  ///< weights, cache and activations moved
 };
 
+/// Whether a value is a tensor of the checkpoint; constants that layers make themselves have names without a dot.
+inline bool is_checkpoint_weight(const TraceValue& v) {
+  return v.kind == TraceValue::Kind::Weight && v.name.find('.') != std::string::npos;
+}
+
 struct TraceReport {
   ModelInfo info;
   TraceStep prefill, decode;

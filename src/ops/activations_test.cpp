@@ -1,10 +1,11 @@
-// Sigmoid, GELU, softcap, clamp and scaling against their definitions in double precision, on every instruction set, type and a range of
+// Sigmoid, GELU, softcap, clamp and scalings against their definitions in double precision, on every instruction set, type and a range of
 // odd sizes.
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "ops/elementwise.h"
+#include "ops/rope.h"
 #include "ops/test_support.h"
 
 namespace infernum {
@@ -109,6 +110,21 @@ TEST_P(ActivationsTest, ScaleRowsTakesAFactorPerRow) {
     }
 }
 
+TEST_P(ActivationsTest, PositionScaleGrowsInSteps) {
+  const std::vector<int32_t> positions{0, 6, 7, 8, 4095, 8190, 8191, 8192, 16382, 16383, 131071, 10485759};
+  const auto rows = static_cast<int64_t>(positions.size());
+  for (const auto& p : {PositionScaleParams{0.1f, 8192, 1}, PositionScaleParams{0.1f, 16384, 0}, PositionScaleParams{-2, 7, 3}}) {
+    const auto x = cpu.random<Shard>({rows, 37}, dtype, 77);
+    test::poison(cpu.queue, x.shape(), dtype);
+    const auto got = values(position_scale(x, cpu.ints(positions), p)), in = values(x);
+    for (size_t i = 0; i < got.size(); i++) {
+      const auto step = static_cast<double>((positions[i / 37] + p.offset) / static_cast<int>(p.floor_scale));
+      const double want = static_cast<double>(in[i]) * (1 + static_cast<double>(p.beta) * std::log(1 + step));
+      ASSERT_NEAR(got[i], want, std::abs(want) * test::unit_roundoff(dtype) + (dtype == DType::F16 ? 0x1p-24 : 1e-37)) << i;
+    }
+  }
+}
+
 TEST_P(ActivationsTest, RunOnColumnsOfWiderTensors) {
   const auto wide = cpu.random({5, 70}, dtype, 1), y = cpu.filled({5, 50}, dtype, NAN);
   const auto x = wide.columns(20, 57), part = y.columns(6, 43);
@@ -146,6 +162,11 @@ TEST(Activations, ErrorsNameTheNumbers) {
   EXPECT_NE(error_of([&] { scale_rows(x, cpu.filled({3, 1}, DType::F32, 0)); }).find("(2, 3) (3, 1)"), std::string::npos);
   EXPECT_NE(error_of([&] { scale_rows(x, cpu.filled({2}, DType::F32, 0)); }).find("(2, 3) (2)"), std::string::npos);
   EXPECT_NE(error_of([&] { scale_rows(x, Tensor<Cpu>(cpu.device, {2, 1}, DType::I32)); }).find("I32"), std::string::npos);
+  const auto ids = cpu.ints({0, 1});
+  EXPECT_NE(error_of([&] { position_scale(x, cpu.ints({0}), {}); }).find("(2, 3) (1) I32"), std::string::npos);
+  EXPECT_NE(error_of([&] { position_scale(x, cpu.filled({2}, DType::F32, 0), {}); }).find("F32"), std::string::npos);
+  EXPECT_NE(error_of([&] { position_scale(x, ids, {1, 0, 0}); }).find("not negative: 0 0"), std::string::npos);
+  EXPECT_NE(error_of([&] { position_scale(x, ids, {1, 1, -1}); }).find("not negative: 1 -1"), std::string::npos);
 }
 
 }  // namespace

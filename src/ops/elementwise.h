@@ -5,11 +5,12 @@
 
 namespace infernum {
 
-/// y = a + b; shapes and dtypes equal. Partial + Partial is legal and saves a collective.
+/// y = a + b in a's dtype; shapes equal, dtypes too, or a is F32: a residual stream wider than what is added to it. Partial + Partial is
+/// legal and saves a collective.
 template <class B, Layout L>
 Tensor<B, L> add(const Tensor<B, L>& a, const Tensor<B, L>& b) {
-  check(a.shape() == b.shape() && a.dtype() == b.dtype(), "add: shapes and dtypes must be equal", a.shape(), a.dtype(), b.shape(),
-        b.dtype());
+  check(a.shape() == b.shape() && (a.dtype() == b.dtype() || (a.dtype() == DType::F32 && is_float(b.dtype()))),
+        "add: shapes and dtypes must be equal, or the first F32", a.shape(), a.dtype(), b.shape(), b.dtype());
   auto y = empty_like(a);
   run<Add>(y, a, b);
   return y;

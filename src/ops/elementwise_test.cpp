@@ -49,6 +49,18 @@ TEST_P(ElementwiseTest, EqualTheDefinition) {
   }
 }
 
+TEST_P(ElementwiseTest, AWiderStreamPlusActivationsStaysWide) {
+  for (const auto& [rows, cols] : test::odd_sizes()) {
+    const auto h = cpu.random({rows, cols}, DType::F32, 1), x = cpu.random({rows, cols}, dtype, 2);
+    const auto u = to_host(cpu.queue, h.view()), v = to_host(cpu.queue, x.view());
+    test::poison(cpu.queue, h.shape(), DType::F32);
+    const auto y = add(h, x);
+    ASSERT_EQ(y.dtype(), DType::F32);
+    const auto got = to_host(cpu.queue, y.view());
+    for (size_t i = 0; i < got.size(); i++) ASSERT_EQ(got[i], u[i] + v[i]) << i;
+  }
+}
+
 TEST_P(ElementwiseTest, RunOnColumnsOfWiderTensors) {
   const Shape wide{9, 61};
   const auto a = cpu.random(wide, dtype, 1), b = cpu.random(wide, dtype, 2), y = cpu.filled(wide, dtype, NAN);
@@ -111,7 +123,7 @@ TEST(Elementwise, ErrorsNameBothArguments) {
     EXPECT_NE(message.find("(2, 3)"), std::string::npos) << message;
     EXPECT_NE(message.find("(3, 2)"), std::string::npos) << message;
   }
-  const auto dtypes = error_of([&] { add(a, half); });
+  const auto dtypes = error_of([&] { add(half, a); });  // nothing narrows a stream
   EXPECT_NE(dtypes.find("F32"), std::string::npos) << dtypes;
   EXPECT_NE(dtypes.find("F16"), std::string::npos) << dtypes;
   const auto short_bias = error_of([&] { add_bias(a, cpu.filled({4}, DType::F32, 0)); });

@@ -68,6 +68,12 @@ struct ScaleRows {
 };
 void kernel(ScaleRows, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> s);
 
+// y (T, n) = x (T, n) times a factor that grows with the token's position; positions (T) I32.
+struct PositionScale {
+  static constexpr auto name = "position_scale";
+};
+void kernel(PositionScale, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> positions, PositionScaleParams);
+
 // y = x + bias in every row; bias (last) F32.
 struct AddBias {
   static constexpr auto name = "add_bias";
@@ -159,12 +165,12 @@ struct ExpertMatMul {
 void kernel(ExpertMatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w, View<Cpu> ids);
 
 // ---- mixture of experts -------------------------------------------------------------------------------------------------------------
-// Softmax over all E logits (T, E), then the S largest: ids (T, S) I32 and weights (T, S) F32, divided by their sum if `renormalise`.
-struct RouteSoftmax {
-  static constexpr auto name = "route_softmax";
+// Of logits (T, E) the S experts of every token: ids (T, S) I32 and weights (T, S) F32; bias (E) F32 or an empty view (no data).
+struct Route {
+  static constexpr auto name = "route";
   static constexpr int outputs = 2;
 };
-void kernel(RouteSoftmax, Queue<Cpu>&, View<Cpu> weights, View<Cpu> ids, View<Cpu> logits, bool renormalise);
+void kernel(Route, Queue<Cpu>&, View<Cpu> weights, View<Cpu> ids, View<Cpu> logits, View<Cpu> bias, RouteParams);
 
 // y (T, H) = sum over s of weights (T, S)[t, s] * x (T*S, H)[t*S + s]; sums in f32.
 struct CombineExperts {
@@ -205,6 +211,28 @@ struct Attention {
 };
 void kernel(Attention, Queue<Cpu>&, View<Cpu> y, View<Cpu> q, View<Cpu> k_cache, View<Cpu> v_cache, View<Cpu> positions,
             View<Cpu> query_start, View<Cpu> block_table, View<Cpu> sinks, AttentionParams);
+
+// Writes [c (T, R) | kr (T, P)] to the rows of latent (blocks, block_tokens, R + P) at their positions.
+struct LatentAppend {
+  static constexpr auto name = "latent_append";
+  template <class V>
+  static OpCost cost(const V&, const V& c, const V& kr, const V&, const V&, const V&) {
+    return {0, 2. * double(c.bytes() + kr.bytes())};
+  }
+};
+void kernel(LatentAppend, Queue<Cpu>&, View<Cpu> latent, View<Cpu> c, View<Cpu> kr, View<Cpu> positions, View<Cpu> query_start,
+            View<Cpu> block_table);
+
+// y (T, Nq * R) = softmax(scale * q * [c | kr]^T, causal) * c; q (T, Nq * (R + P)): every head reads the same rows.
+struct LatentAttention {
+  static constexpr auto name = "latent_attention";
+  template <class V>
+  static OpCost cost(const V& y, const V& q, const V& latent, const V&, const V& start, const V&, LatentParams p) {
+    return latent_attention_cost(y, q, latent, start, p);
+  }
+};
+void kernel(LatentAttention, Queue<Cpu>&, View<Cpu> y, View<Cpu> q, View<Cpu> latent, View<Cpu> positions, View<Cpu> query_start,
+            View<Cpu> block_table, LatentParams);
 
 // ---- collectives --------------------------------------------------------------------------------------------------------------------
 // x becomes the sum over all ranks. y (rows, ranks * n) = the shards x (rows, n) of all ranks side by side.

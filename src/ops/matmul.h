@@ -1,5 +1,7 @@
 // Matrix products y = x * w^T. The caller states the layout of the result: rows of w split -> Shard, columns split -> Partial.
 #pragma once
+#include <optional>
+
 #include "core/op.h"
 #include "ops/kernels.h"
 
@@ -10,20 +12,26 @@ void check_matmul(const Tensor<B, L>& x, const Shape& w, const char* name) {
   check(x.shape().rank() == 2 && w.rank() == 2 && x.shape()[1] == w[1], "matmul: x (m, k) and w (n, k) must share k", name, x.shape(), w);
 }
 
-/// y (m, n) = x (m, k) * w (n, k)^T in x's dtype; w F32, F16 or BF16.
+/// Of a product's elements where the caller does not say: a sum over ranks goes to the residual stream and is F32 like that, others keep x's.
 template <Layout Out, class B, Layout In>
-Tensor<B, Out> matmul(const Tensor<B, In>& x, const Tensor<B>& w) {
+DType product_dtype(const Tensor<B, In>& x) {
+  return std::same_as<Out, Partial> ? DType::F32 : x.dtype();
+}
+
+/// y (m, n) = x (m, k) * w (n, k)^T; w F32, F16 or BF16. y is of `dtype`: x's or F32.
+template <Layout Out, class B, Layout In>
+Tensor<B, Out> matmul(const Tensor<B, In>& x, const Tensor<B>& w, std::optional<DType> dtype = {}) {
   check_matmul(x, w.shape(), "matmul");
-  Tensor<B, Out> y(x.device(), {x.shape()[0], w.shape()[0]}, x.dtype());
+  Tensor<B, Out> y(x.device(), {x.shape()[0], w.shape()[0]}, dtype.value_or(product_dtype<Out>(x)));
   run<MatMul>(y, x, w);
   return y;
 }
 
 /// The same for w in GGUF blocks or a packed form of them.
 template <Layout Out, class B, Layout In>
-Tensor<B, Out> block_matmul(const Tensor<B, In>& x, const Tensor<B>& w) {
+Tensor<B, Out> block_matmul(const Tensor<B, In>& x, const Tensor<B>& w, std::optional<DType> dtype = {}) {
   check_matmul(x, w.shape(), "block_matmul");
-  Tensor<B, Out> y(x.device(), {x.shape()[0], w.shape()[0]}, x.dtype());
+  Tensor<B, Out> y(x.device(), {x.shape()[0], w.shape()[0]}, dtype.value_or(product_dtype<Out>(x)));
   run<BlockMatMul>(y, x, w);
   return y;
 }
@@ -37,7 +45,7 @@ Tensor<B, Out> expert_matmul(const Tensor<B, In>& x, const Tensor<B>& w, const T
         w.shape());
   check(x.shape()[0] == pairs || x.shape()[0] == ids.shape()[0], "expert_matmul: x has a row per token or per chosen expert", x.shape(),
         ids.shape());
-  Tensor<B, Out> y(x.device(), {pairs, w.shape()[1]}, x.dtype());
+  Tensor<B, Out> y(x.device(), {pairs, w.shape()[1]}, product_dtype<Out>(x));
   run<ExpertMatMul>(y, x, w, ids);
   return y;
 }

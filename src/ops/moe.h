@@ -1,5 +1,8 @@
 // Routing of tokens to experts, and the weighted sum of what they return.
 #pragma once
+#include <optional>
+#include <type_traits>
+
 #include "core/op.h"
 #include "ops/kernels.h"
 
@@ -11,14 +14,23 @@ struct Routing {
   Tensor<B> ids;      ///< (T, S) I32
 };
 
-/// Softmax over all experts, then the `top_k` most probable (ties: the lower id); weights divided by their sum if `renormalise`. logits (T,
-/// E).
+/// The p.top_k experts of every row of logits (T, E), of any float type, as RouteParams tells (ties: the lower id); f32 throughout. bias
+/// (E) F32 moves the choice, not the weights.
 template <class B>
-Routing<B> route_softmax(const Tensor<B>& logits, int64_t top_k, bool renormalise) {
-  check(top_k >= 1 && top_k <= logits.shape()[1], "route_softmax: between one and all experts per token", top_k, logits.shape());
-  const Shape chosen{logits.shape()[0], top_k};
+Routing<B> route(const Tensor<B>& logits, const std::type_identity_t<std::optional<Tensor<B>>>& bias, RouteParams p) {
+  check(logits.shape().rank() == 2 && is_float(logits.dtype()), "route: a matrix of floats", logits.shape(), logits.dtype());
+  const int64_t experts = logits.shape()[1];
+  check(p.groups >= 1 && experts % p.groups == 0, "route: groups of equally many experts", p.groups, logits.shape());
+  check(p.kept_groups >= 1 && p.kept_groups <= p.groups, "route: between one and all groups kept", p.kept_groups, p.groups);
+  check(p.top_k >= 1 && p.top_k <= experts / p.groups * p.kept_groups, "route: between one and all experts of the kept groups per token",
+        p.top_k, logits.shape(), p.kept_groups, p.groups);
+  check(p.groups == 1 || p.group_score == RouteParams::Max || experts / p.groups >= 2, "route: the sum of two needs two experts a group",
+        p.groups, logits.shape());
+  check(!bias || (bias->shape() == Shape{experts} && bias->dtype() == DType::F32), "route: an F32 bias per expert",
+        bias ? bias->shape() : Shape{}, logits.shape());
+  const Shape chosen{logits.shape()[0], p.top_k};
   Routing<B> r{{logits.device(), chosen, DType::F32}, {logits.device(), chosen, DType::I32}};
-  run<RouteSoftmax>(r.weights, r.ids, logits, renormalise);
+  run<Route>(r.weights, r.ids, logits, bias ? bias->view() : View<B>{}, p);
   return r;
 }
 

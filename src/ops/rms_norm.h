@@ -5,6 +5,12 @@
 
 namespace infernum {
 
+/// Uninitialised, of x's shape and the dtype of a norm's output: rows of an F32 residual stream become activations of the device's dtype.
+template <class B>
+Tensor<B> empty_norm(const Tensor<B>& x) {
+  return {x.device(), x.shape(), x.dtype() == DType::F32 ? x.device().dtype : x.dtype()};
+}
+
 /// RmsNorm of every run of head_dim elements of x's rows; w: head_dim weights, or none (no data).
 template <class B, Complete L>
 Tensor<B, L> norm_heads(const Tensor<B, L>& x, int64_t head_dim, const View<B>& w, float eps) {
@@ -20,7 +26,7 @@ template <class B>
 Tensor<B> rms_norm(const Tensor<B>& x, const Tensor<B>& w, float eps) {
   check(w.shape() == Shape{x.shape().last()} && w.dtype() == DType::F32, "rms_norm: weight must be F32 and match the last dimension",
         w.shape(), w.dtype(), x.shape());
-  auto y = empty_like(x);
+  auto y = empty_norm(x);
   run<RmsNorm>(y, x, w, eps);
   return y;
 }
@@ -28,7 +34,7 @@ Tensor<B> rms_norm(const Tensor<B>& x, const Tensor<B>& w, float eps) {
 /// The same without a weight.
 template <class B>
 Tensor<B> rms_norm(const Tensor<B>& x, float eps) {
-  auto y = empty_like(x);
+  auto y = empty_norm(x);
   run<RmsNorm>(y, x, View<B>{}, eps);
   return y;
 }
@@ -38,7 +44,7 @@ template <class B>
 Tensor<B> layer_norm(const Tensor<B>& x, const Tensor<B>& w, float eps) {
   check(w.shape() == Shape{x.shape().last()} && w.dtype() == DType::F32, "layer_norm: weight must be F32 and match the last dimension",
         w.shape(), w.dtype(), x.shape());
-  auto y = empty_like(x);
+  auto y = empty_norm(x);
   run<LayerNorm>(y, x, w, eps);
   return y;
 }

@@ -120,6 +120,22 @@ TEST_P(RmsNormTest, LayerNormOfAConstantIsZeroAndOfNanIsNan) {
   }
 }
 
+TEST_P(RmsNormTest, OfAWiderStreamIsAnActivation) {
+  cpu.device.dtype = dtype;
+  const auto x = cpu.random({7, 33}, DType::F32, 1), w = cpu.random({33}, DType::F32, 2);
+  const auto in = to_host(cpu.queue, x.view()), weight = to_host(cpu.queue, w.view());
+  test::poison(cpu.queue, x.shape(), dtype);
+  const auto y = rms_norm(x, w, 1e-5f), bare = rms_norm(x, 1e-5f), centered = layer_norm(x, w, 1e-5f);
+  for (const auto& norm : {y, bare, centered}) ASSERT_EQ(norm.dtype(), dtype);
+  expect_near(to_host(cpu.queue, y.view()), expected(in, weight, 1e-5), dtype);
+  expect_near(to_host(cpu.queue, bare.view()), expected(in, std::vector<float>(33, 1), 1e-5), dtype);
+  // The same numbers as the norm in F32, rounded once.
+  cpu.device.dtype = DType::F32;
+  const auto wide = to_host(cpu.queue, layer_norm(x, w, 1e-5f).view()), narrow = to_host(cpu.queue, centered.view());
+  for (size_t i = 0; i < wide.size(); i++)
+    ASSERT_NEAR(narrow[i], wide[i], std::abs(wide[i]) * test::unit_roundoff(dtype) + (dtype == DType::F16 ? 0x1p-24 : 0)) << i;
+}
+
 TEST_P(RmsNormTest, ReadsColumnsOfAWiderTensor) {
   const auto wide = cpu.random({6, 100}, dtype, 1);
   const auto x = wide.columns(11, 48), w = cpu.random({37}, DType::F32, 2), y = cpu.filled({6, 37}, dtype, NAN);

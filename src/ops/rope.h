@@ -1,4 +1,4 @@
-// Rotary position embeddings (Su et al. 2021): one table of angles per step, applied by every layer.
+// Positions in attention: rotary embeddings (Su et al. 2021), with one table of angles per step for every layer, and position_scale.
 #pragma once
 #include "core/op.h"
 #include "ops/kernels.h"
@@ -23,6 +23,18 @@ Tensor<B, L> rope(const Tensor<B, L>& x, const Tensor<B>& table, RopeParams p) {
         table.shape(), x.shape());
   auto y = empty_like(x);
   run<Rope>(y, x, table, p);
+  return y;
+}
+
+/// y[t, :] = x (T, n)[t, :] * (1 + beta * ln(1 + floor((positions (T) I32 [t] + offset) / floor_scale))): the temperature of long contexts.
+template <class B, Layout L>
+Tensor<B, L> position_scale(const Tensor<B, L>& x, const Tensor<B>& positions, PositionScaleParams p) {
+  check(x.shape().rank() == 2 && positions.shape() == Shape{x.shape()[0]} && positions.dtype() == DType::I32,
+        "position_scale: an I32 position per row", x.shape(), positions.shape(), positions.dtype());
+  check(p.floor_scale > 0 && p.offset >= 0, "position_scale: a positive floor_scale, an offset that is not negative", p.floor_scale,
+        p.offset);
+  auto y = empty_like(x);
+  run<PositionScale>(y, x, positions, p);
   return y;
 }
 

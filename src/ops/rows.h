@@ -5,12 +5,12 @@
 
 namespace infernum {
 
-/// y (T, H) = table (V, H)[ids (T) I32] in the device's activation dtype; table of floats or GGUF blocks.
+/// y (T, H) F32 = table (V, H)[ids (T) I32], the beginning of the residual stream; table of floats or GGUF blocks.
 template <class B>
 Tensor<B> embed(const Tensor<B>& table, const Tensor<B>& ids) {
   check(table.shape().rank() == 2 && ids.dtype() == DType::I32, "embed: a matrix and I32 ids", table.shape(), ids.dtype());
   check(is_float(table.dtype()) || is_gguf_block(table.dtype()), "embed: a table of floats or GGUF blocks", table.dtype());
-  Tensor<B> y(ids.device(), {ids.shape()[0], table.shape()[1]}, ids.device().dtype);
+  Tensor<B> y(ids.device(), {ids.shape()[0], table.shape()[1]}, DType::F32);
   run<Embed>(y, table, ids);
   return y;
 }

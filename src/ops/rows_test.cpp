@@ -47,15 +47,14 @@ TEST_P(RowsTest, EmbedReadsEveryStoredType) {
         std::memset(table.view().data, 0x35, static_cast<size_t>(table.view().bytes()));  // every code is a number
       std::vector<float> stored(static_cast<size_t>(shape.elements()));
       dequantize(type, static_cast<const std::byte*>(table.view().data), stored.data(), shape.elements());
-      test::poison(cpu.queue, {static_cast<int64_t>(ids.size()), width}, dtype);
+      test::poison(cpu.queue, {static_cast<int64_t>(ids.size()), width}, DType::F32);
       const auto y = embed(table, cpu.ints(ids));
       ASSERT_EQ(y.shape(), (Shape{static_cast<int64_t>(ids.size()), width}));
-      ASSERT_EQ(y.dtype(), dtype);
+      ASSERT_EQ(y.dtype(), DType::F32) << "whatever the activations are";
       const auto got = to_host(cpu.queue, y.view());
       for (size_t t = 0; t < ids.size(); t++)
         for (size_t c = 0; c < static_cast<size_t>(width); c++)
-          ASSERT_EQ(got[t * static_cast<size_t>(width) + c],
-                    rounded(stored[static_cast<size_t>(ids[t]) * static_cast<size_t>(width) + c], dtype))
+          ASSERT_EQ(got[t * static_cast<size_t>(width) + c], stored[static_cast<size_t>(ids[t]) * static_cast<size_t>(width) + c])
               << describe(type) << " token " << t << " column " << c;
     }
 }

@@ -17,9 +17,9 @@ int64_t Retention::oldest_read(int64_t position) const {
 int64_t Retention::blocks_held(int64_t length, int64_t step) const {
   const auto blocks = [](int64_t n) { return (n + block_tokens - 1) / block_tokens; };
   switch (kind) {
-    case Kind::All: return blocks(length);
+    case Kind::All: return blocks(length) + 1;  // the last block is rarely full
     case Kind::Window:
-    case Kind::Chunk: return std::min(blocks(length), blocks(tokens + step) + 1);  // a window need not begin with a block
+    case Kind::Chunk: return std::min(blocks(length) + 1, blocks(tokens + step) + 1);  // a window need not begin with a block
     case Kind::Recurrent: return 2;                                                // the state read and the state written
   }
   return 0;

@@ -9,6 +9,16 @@
 namespace infernum {
 namespace {
 
+/// As fail(), with an error that tells a faulty model from a faulty request.
+template <class... A>
+[[noreturn]] void fail_not_finite(Where where, const A&... values) {
+  try {
+    fail(where, values...);
+  } catch (const Error& e) {
+    throw NotFinite(e.what());
+  }
+}
+
 struct Candidate {
   int32_t id;
   float logit;
@@ -113,10 +123,11 @@ int32_t sample(std::span<float> logits, const SamplingParams& s, std::span<const
   int32_t best = -1;
   for (int32_t i = 0; i < count; i++) {
     const float l = logits[static_cast<size_t>(i)];
-    check(!std::isnan(l), "sampling: the model returned NaN", "token", i, "position", position);
+    if (std::isnan(l)) fail_not_finite("sampling: the model returned NaN", "token", i, "position", position);
     if (l > -INFINITY && (best < 0 || l > logits[static_cast<size_t>(best)])) best = i;
   }
-  check(best >= 0 && logits[static_cast<size_t>(best)] < INFINITY, "sampling: no token has a finite logit", "position", position);
+  if (best < 0 || !(logits[static_cast<size_t>(best)] < INFINITY))
+    fail_not_finite("sampling: no token has a finite logit", "position", position);
   if (s.temperature == 0 || s.top_k == 1) return best;
 
   std::vector<Candidate> c;
@@ -146,8 +157,9 @@ namespace {
 double log_sum(std::span<const float> logits) {
   const float highest = *std::max_element(logits.begin(), logits.end());
   double sum = 0;
-  for (float l : logits) check(l < INFINITY, "logprobs: the model returned NaN or infinity", l);
-  check(highest > -INFINITY, "logprobs: no token has a finite logit");
+  for (float l : logits)
+    if (!(l < INFINITY)) fail_not_finite("logprobs: the model returned NaN or infinity", l);
+  if (!(highest > -INFINITY)) fail_not_finite("logprobs: no token has a finite logit");
   for (float l : logits) sum += std::exp(static_cast<double>(l) - static_cast<double>(highest));
   return static_cast<double>(highest) + std::log(sum);
 }

@@ -6,6 +6,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/check.h"
+
 namespace infernum {
 
 /// Applied in this order: logit_bias, penalties, temperature, top_k, typical_p, top_p, min_p.
@@ -22,6 +24,12 @@ struct SamplingParams {
   uint64_t seed = 0;
 };
 
+/// The model computed logits of which no token can be chosen: NaN, infinity, or all of them minus infinity.
+class NotFinite : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Throws, naming the parameter, its range and the value, if one is out of range.
 void check_sampling(const SamplingParams& params, int64_t vocab_size);
 
@@ -31,7 +39,7 @@ struct TokenLogprob {
 };
 
 /// The token for `position` (its place in the sequence, prompt included). `logits` is changed. Ids from `usable` on (padding rows of the
-/// vocabulary) are never chosen. Throws if no token has a finite logit.
+/// vocabulary) are never chosen. Throws NotFinite if a logit is NaN or none is finite.
 int32_t sample(std::span<float> logits, const SamplingParams& params, std::span<const int32_t> prompt, std::span<const int32_t> output,
                int64_t position, int64_t usable);
 

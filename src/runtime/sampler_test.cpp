@@ -283,9 +283,11 @@ TEST(Sampler, NanAndInfinityAreErrors) {
     s.temperature = temperature;
     const auto nan = error_of([&] { draw({1, NAN, 2}, s, 17); });
     EXPECT_NE(nan.find("returned NaN: token 1 position 17"), std::string::npos) << nan;
+    EXPECT_THROW(draw({1, NAN, 2}, s, 17), NotFinite);
     for (const Logits& logits : {Logits{1, INFINITY}, Logits(3, -INFINITY)}) {
       const auto message = error_of([&] { draw(logits, s, 4); });
       EXPECT_NE(message.find("no token has a finite logit: position 4"), std::string::npos) << message;
+      EXPECT_THROW(draw(logits, s, 4), NotFinite);
     }
   }
 }

@@ -15,12 +15,8 @@ int64_t blocks_for(int64_t tokens) { return (tokens + block_tokens - 1) / block_
 CachePools::CachePools(Model& model, int64_t tokens, int64_t max_sequences, int64_t step_tokens) : info_(&model.info()) {
   std::vector<int64_t> blocks;
   for (const Retention& r : info_->groups) {
-    int64_t wanted = blocks_for(tokens) + max_sequences;  // a sequence's last block is rarely full
-    const int64_t step = step_tokens > 0 ? step_tokens : tokens;
-    if (r.kind == Retention::Kind::Recurrent)
-      wanted = max_sequences * r.blocks_held(tokens, step);
-    else
-      wanted = std::min(wanted, max_sequences * r.blocks_held(tokens, step));
+    int64_t wanted = max_sequences * r.blocks_held(tokens, step_tokens > 0 ? step_tokens : tokens);
+    if (r.kind != Retention::Kind::Recurrent) wanted = std::min(wanted, blocks_for(tokens) + max_sequences);
     blocks.push_back(wanted);
     pools_.emplace_back(wanted);
   }

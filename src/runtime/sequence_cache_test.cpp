@@ -42,7 +42,7 @@ struct Life {
   int64_t reserved = 0, next = 0;  ///< tokens with room; first position not yet computed
 };
 
-constexpr Retention all{};
+constexpr Retention full{};
 Retention window(int64_t tokens) { return {Retention::Kind::Window, tokens}; }
 Retention chunk(int64_t tokens) { return {Retention::Kind::Chunk, tokens}; }
 constexpr Retention recurrent{Retention::Kind::Recurrent};
@@ -93,8 +93,8 @@ void expect_consistent(CachePools& pools, const std::vector<Life>& lives) {
 TEST(SequenceCache, RandomLivesKeepTheAccounts) {
   for (unsigned seed = 0; seed < 30; seed++) {
     std::mt19937 rng(seed);
-    const std::vector<std::vector<Retention>> shapes{{all}, {window(40)}, {all, window(17)}, {window(1), all, window(64)},
-                                                     {chunk(48), all}, {recurrent, all}, {all, recurrent, window(33)}};
+    const std::vector<std::vector<Retention>> shapes{{full}, {window(40)}, {full, window(17)}, {window(1), full, window(64)},
+                                                     {chunk(48), full}, {recurrent, full}, {full, recurrent, window(33)}};
     DescribedModel model(shapes[seed % shapes.size()]);
     CachePools pools(model, 600, 4);
     std::vector<Life> lives;
@@ -146,7 +146,7 @@ TEST(SequenceCache, RandomLivesKeepTheAccounts) {
     }
     EXPECT_GT(refused, 0) << "the pools were never short, seed " << seed;
     const auto& groups = model.info().groups;
-    if (groups != std::vector<Retention>{all} && groups != std::vector<Retention>{recurrent, all}) {
+    if (groups != std::vector<Retention>{full} && groups != std::vector<Retention>{recurrent, full}) {
       EXPECT_GT(passed, 0) << "no window ever passed a block, seed " << seed;
     }
     lives.clear();
@@ -189,7 +189,7 @@ TEST(SequenceCache, ARecurrentStateIsReadFromOneBlockAndLeftInAnother) {
 }
 
 TEST(SequenceCache, MovingMovesTheBlocks) {
-  DescribedModel model({all});
+  DescribedModel model({full});
   CachePools pools(model, 64, 1);
   const int64_t all = pools.group(0).available();
   {
@@ -203,7 +203,7 @@ TEST(SequenceCache, MovingMovesTheBlocks) {
 }
 
 TEST(SequenceCache, ASharedBlockLivesUntilItsLastOwnerGoes) {
-  DescribedModel model({all});
+  DescribedModel model({full});
   CachePools pools(model, 64, 1);
   auto cache = std::make_unique<SequenceCache>(pools);
   ASSERT_TRUE(cache->reserve(16));
@@ -218,7 +218,7 @@ TEST(SequenceCache, ASharedBlockLivesUntilItsLastOwnerGoes) {
 }
 
 TEST(CachePools, AllocateTheModelsCacheAndCountItsBytes) {
-  DescribedModel model({all, window(32)});
+  DescribedModel model({full, window(32)});
   CachePools pools(model, 100, 3);
   ASSERT_EQ(pools.groups(), 2);
   EXPECT_EQ(model.allocated, (std::vector<int64_t>{pools.group(0).size(), pools.group(1).size()}));

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "text/jinja_json.h"
+#include "text/ordered_json.h"
 
 namespace infernum {
 namespace {
@@ -100,8 +101,10 @@ void shape_arguments(Json& calls, const MessageForm& form) {
     if (!function.contains("arguments")) continue;
     Json& arguments = function["arguments"];
     if (arguments.is_string() && form.argument_objects && !jinja::nests_deeper(arguments.get_ref<const std::string&>(), Limits().nesting)) {
-      Json parsed = Json::parse(arguments.get_ref<const std::string&>(), nullptr, false);
-      if (parsed.is_object()) arguments = std::move(parsed);  // anything else stays as the client wrote it
+      try {
+        Json parsed = parse_ordered_json(arguments.get_ref<const std::string&>(), "arguments");
+        if (parsed.is_object()) arguments = std::move(parsed);
+      } catch (const Error&) {}  // no JSON: stays as the client wrote it
     } else if (arguments.is_object() && !form.argument_objects) {
       arguments = arguments.dump(-1, ' ', false, Json::error_handler_t::replace);
     }

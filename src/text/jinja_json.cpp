@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "text/jinja_library.h"
+#include "text/ordered_json.h"
 
 namespace infernum::jinja {
 namespace {
@@ -162,8 +163,12 @@ Value from_json(Runtime& rt, const Text& text) {
   if (nests_deeper(text.bytes, rt.limits().nesting))
     rt.fail("from_json: nested deeper than " + std::to_string(rt.limits().nesting) + " levels");
   rt.grow(text.size() * 8);  // what the parsed document takes while it is converted, roughly
-  const auto document = nlohmann::ordered_json::parse(text.bytes, nullptr, false);
-  if (document.is_discarded()) rt.fail("from_json: not valid JSON");
+  nlohmann::ordered_json document;
+  try {
+    document = parse_ordered_json(text.bytes, "from_json");
+  } catch (const Error&) {
+    rt.fail("from_json: not valid JSON");
+  }
   return from_document(rt, document, text.has_input() ? Origin::Request : Origin::Template);
 }
 

@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "text/chat_template_source.h"
 #include "text/gguf_vocab.h"
+#include "text/ordered_json.h"
 
 namespace infernum {
 namespace {
@@ -64,13 +65,7 @@ GgufVocab read_vocab(const GgufMetadata& meta) {
 TemplateSources find_sources(const Checkpoint& c) {
   if (!c.tokenizer_config_json.empty() || !c.chat_template.empty()) {
     Json config = Json::object();
-    if (!c.tokenizer_config_json.empty()) {
-      try {
-        config = Json::parse(c.tokenizer_config_json);
-      } catch (const Json::exception& e) {
-        fail("tokenizer_config.json: not valid JSON", e.what());
-      }
-    }
+    if (!c.tokenizer_config_json.empty()) config = parse_ordered_json(c.tokenizer_config_json, "tokenizer_config.json");
     std::optional<std::string> file;
     if (!c.chat_template.empty()) file = c.chat_template;
     return template_sources(config, file);

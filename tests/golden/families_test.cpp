@@ -76,8 +76,10 @@ TEST_P(Families, LogitsDoNotDependOnTheChunks) {
   const auto model = load(GetParam().folder, config(), options_for("prompt2"));
   const auto ids = golden.ids("prompt2.ids");
   const auto whole = test::SingleSequence(*model, 64).append(ids);
-  for (int64_t chunk : {1, 2, 7, 16, 33})
-    EXPECT_LE(relative_error(test::SingleSequence(*model, 64).append(ids, chunk), whole), 1e-5) << chunk;
+  // Gemma 4 does not scale its scores, so rounding that depends on how many rows a product has grows in the softmax.
+  const double bound = GetParam().folder == "gemma4-text" ? 3e-5 : 1e-5;
+  for (int64_t chunk : {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 33})
+    EXPECT_LE(relative_error(test::SingleSequence(*model, 64).append(ids, chunk), whole), bound) << chunk;
 }
 
 TEST_P(Families, HiddenStatesEqualTheReferenceLayerByLayer) {
@@ -252,6 +254,7 @@ std::vector<Variant> variants() {
       "mixtral",                                                                                                   //
       "cohere2", "ernie4_5", "glm4", "granite", "hunyuan-dense", "olmo2", "olmo3",  //
       "phi3", "phi3-longrope", "phi4-partial", "seed-oss", "smollm3",               //
+      "gemma2", "gemma3-text", "gemma4-text",                                                                      //
       "qwen2-swa", "qwen2-tied",                                                                                   //
       "qwen3", "qwen3-moe", "qwen3-moe-nonorm",                                                                    //
   };

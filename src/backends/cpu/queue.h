@@ -36,7 +36,7 @@ struct Queue<Cpu> {
       return;
     }
     std::atomic<int64_t> next{0};
-    pool.run([&](int) {
+    pool.share([&](int) {
       for (int64_t begin; (begin = next.fetch_add(grain, std::memory_order_relaxed)) < n;) f(begin, std::min(n, begin + grain));
     });
   }

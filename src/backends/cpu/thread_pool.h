@@ -1,4 +1,4 @@
-// ThreadPool: a fixed team that runs one function on every thread; workers spin briefly between jobs, then park.
+// ThreadPool: a fixed team that runs one function on every thread, or on those that are free; workers spin briefly between jobs, then park.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -23,12 +23,25 @@ class ThreadPool {
   /// Subnormal floats count as zero in f (denormals.h).
   template <class F>
   void run(const F& f) {
-    start([](const void* job, int thread) { (*static_cast<const F*>(job))(thread); }, &f);
+    start(call_of<F>, &f, true);
+  }
+
+  /// Calls f(0) here and f(thread) on each worker that gets a processor before f(0) has returned; otherwise like run(). For work that all
+  /// take from one counter, so that f(0) alone finishes it: with fewer processors than threads nobody waits for one that only comes to
+  /// find that nothing is left.
+  template <class F>
+  void share(const F& f) {
+    start(call_of<F>, &f, false);
   }
 
  private:
   using Job = void (*)(const void*, int);
-  void start(Job job, const void* context);
+  template <class F>
+  static void call_of(const void* job, int thread) {
+    (*static_cast<const F*>(job))(thread);
+  }
+  void start(Job job, const void* context, bool everyone);
+  bool join_job(uint32_t& seen);
   void work(int thread);
   void call(int thread) noexcept;
   void stop() noexcept;
@@ -37,8 +50,11 @@ class ThreadPool {
   Job job_ = nullptr;
   const void* context_ = nullptr;
   std::exception_ptr error_;  // written by the call that set failed_, read when all calls are done
-  alignas(64) std::atomic<uint32_t> epoch_{0};
-  alignas(64) std::atomic<int> running_{0};
+  // The number of the job in the high half, then whether workers may still join, then how many have: one word, so that no worker joins a
+  // job that has just been closed.
+  alignas(64) std::atomic<uint64_t> gate_{0};
+  std::atomic<uint32_t> epoch_{0};  // the number of the job once more, to park on
+  alignas(64) std::atomic<uint32_t> finished_{0};
   std::atomic<int> parked_{0};
   std::atomic<bool> stop_{false};
   std::atomic<bool> failed_{false};

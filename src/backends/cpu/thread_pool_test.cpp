@@ -2,7 +2,9 @@
 #include "backends/cpu/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "backends/cpu/queue.h"
@@ -38,6 +40,78 @@ TEST(ThreadPool, LosesNoJobWhenWorkersAreAboutToPark) {
     pool.run([&](int t) { count[static_cast<size_t>(t)]++; });
     for (int c : count) ASSERT_EQ(c, rounds + 1);
   }
+}
+
+// Both kinds of job in random order on more threads than processors, with pauses before, within and after, and now and then a throw. The
+// values are plain integers: an item taken twice, a call that outlives its job or one that joins the next is a race for ThreadSanitizer.
+TEST(ThreadPool, SharesEveryItemOnceUnderOversubscription) {
+  const int threads = 2 * available_threads() + 3;
+  ThreadPool pool(threads);
+  std::vector<int> hits(100);
+  std::vector<int> last_call(static_cast<size_t>(threads));
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(600);
+  uint32_t random = 1;
+  const auto sleep = [](uint32_t r) { std::this_thread::sleep_for(std::chrono::microseconds(r % 8 == 0 ? r % 100 : 0)); };
+  for (int round = 1; std::chrono::steady_clock::now() < end; round++) {
+    random = random * 1664525 + 1013904223;
+    const uint32_t bits = random >> 8;
+    const int items = static_cast<int>(bits % hits.size()), thrower = bits % 16 == 3 ? items / 2 : -1;
+    std::fill(hits.begin(), hits.end(), 0);
+    std::atomic<int> next{0}, calls{0};
+    const auto work = [&](int thread) {
+      calls++;
+      ASSERT_LT(last_call[static_cast<size_t>(thread)], round) << "one call per thread and job";
+      last_call[static_cast<size_t>(thread)] = round;
+      for (int i; (i = next.fetch_add(1, std::memory_order_relaxed)) < items;) {
+        hits[static_cast<size_t>(i)]++;
+        if (i == thrower) fail("item", i);
+        sleep(bits + static_cast<uint32_t>(i * 37));
+      }
+    };
+    const bool everyone = bits / 16 % 4 == 0;
+    bool threw = false;
+    try {
+      everyone ? pool.run(work) : pool.share(work);
+    } catch (const Error&) {
+      threw = true;
+    }
+    ASSERT_EQ(threw, thrower >= 0 && thrower < items);
+    ASSERT_EQ(last_call[0], round) << "the caller always takes part";
+    if (everyone) {
+      ASSERT_EQ(calls, threads);
+    }
+    for (int i = 0; i < items; i++)
+      if (!threw || i <= thrower) {
+        ASSERT_EQ(hits[static_cast<size_t>(i)], 1);
+      }
+    sleep(bits >> 3);
+  }
+}
+
+// All threads on one processor: the caller finishes shared work without waiting for those that have not begun.
+TEST(ThreadPool, DoesNotWaitForWorkersThatHaveNotBegun) {
+  cpu_set_t before, one;
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  CPU_ZERO(&one);
+  for (size_t cpu = 0; CPU_COUNT(&one) == 0; cpu++)
+    if (CPU_ISSET(cpu, &before)) CPU_SET(cpu, &one);
+  ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+  const int threads = 64;
+  int fewest = threads;
+  {
+    ThreadPool pool(threads);  // its workers inherit the mask
+    for (int round = 0; round < 1000; round++) {
+      std::atomic<int> next{0}, done{0}, calls{0};
+      pool.share([&](int) {
+        calls++;
+        while (next.fetch_add(1) < 8) done++;
+      });
+      EXPECT_EQ(done, 8);
+      fewest = std::min(fewest, calls.load());
+    }
+  }
+  EXPECT_EQ(sched_setaffinity(0, sizeof before, &before), 0);
+  EXPECT_LT(fewest, threads / 2);
 }
 
 TEST(ThreadPool, EndsWhileItsWorkersSpinOrPark) {

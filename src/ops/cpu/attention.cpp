@@ -1,4 +1,4 @@
-// CacheAppend and Attention: cuts a ragged batch into tiles of one kv head and a few tokens, and hands them to the threads.
+// CacheAppend and Attention over keys and values of their own heads.
 #include "ops/cpu/attention.h"
 
 #include <algorithm>
@@ -36,60 +36,23 @@ void kernel(CacheAppend, Queue<Cpu>& q, View<Cpu> k_cache, View<Cpu> v_cache, Vi
   });
 }
 
-namespace {
-
-/// Tokens first .. first + tokens - 1 of the batch, all of one sequence, for one kv head.
-struct Task {
-  int64_t sequence, first, tokens, kv_head;
-};
-
-/// About 32 query rows per task: enough to reuse each key from registers, few enough to stay in L1.
-std::vector<Task> cut(const int32_t* start, int64_t sequences, int64_t kv_heads, int64_t group) {
-  const int64_t tokens = std::max<int64_t>(1, 32 / group);
-  std::vector<Task> tasks;
-  for (int64_t s = 0; s < sequences; s++)
-    for (int64_t t = start[s]; t < start[s + 1]; t += tokens)
-      for (int64_t h = 0; h < kv_heads; h++) tasks.push_back({s, t, std::min(tokens, start[s + 1] - t), h});
-  return tasks;
-}
-
-}  // namespace
-
 void kernel(Attention, Queue<Cpu>& queue, View<Cpu> y, View<Cpu> q, View<Cpu> k_cache, View<Cpu> v_cache, View<Cpu> positions,
             View<Cpu> query_start, View<Cpu> block_table, View<Cpu> sinks, AttentionParams p) {
-  const RowOps& ops = row_ops(queue.isa);
-  const AttendTile attend = attend_tile(queue.isa, k_cache.dtype);
-  const int64_t kv_heads = v_cache.size[1], D = p.head_dim, group = q.cols() / D / kv_heads;
-  const int64_t element = info(k_cache.dtype).bytes, per_head = D * block_tokens;
-  const std::vector<Task> tasks = cut(query_start.as<const int32_t>(), query_start.cols() - 1, kv_heads, group);
-  queue.parallel_for(static_cast<int64_t>(tasks.size()), 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> row, scratch, tile_q, tile_out, tile_sinks;
-    std::vector<int32_t> position;
-    for (int64_t i = begin; i < end; i++) {
-      const Task& task = tasks[static_cast<size_t>(i)];
-      const int64_t rows = task.tokens * group;
-      scratch.resize(static_cast<size_t>(tile_scratch(rows)));
-      tile_q.resize(static_cast<size_t>(rows * D));
-      tile_out.resize(static_cast<size_t>(rows * D));
-      position.resize(static_cast<size_t>(rows));
-      tile_sinks.resize(sinks.data ? static_cast<size_t>(rows) : 0);
-      for (int64_t t = 0; t < task.tokens; t++) {
-        const float* from = read_row(ops, q, task.first + t, row) + task.kv_head * group * D;
-        for (int64_t n = 0; n < group * D; n++) tile_q[static_cast<size_t>(t * group * D + n)] = from[n] * p.scale;
-        for (int64_t g = 0; g < group; g++) {
-          position[static_cast<size_t>(t * group + g)] = positions.as<const int32_t>()[task.first + t];
-          if (sinks.data) tile_sinks[static_cast<size_t>(t * group + g)] = sinks.as<const float>()[task.kv_head * group + g];
-        }
-      }
-      const char *k = k_cache.as<const char>() + task.kv_head * per_head * element,
-                 *v = v_cache.as<const char>() + task.kv_head * per_head * element;
-      attend({tile_q.data(), tile_out.data(), position.data(), sinks.data ? tile_sinks.data() : nullptr, rows, D, k, v, kv_heads * per_head,
-              block_table.row<const int32_t>(task.sequence), p.window, p.softcap, scratch.data()});
-      for (int64_t t = 0; t < task.tokens; t++)
-        ops.from_f32(y.row_bytes(task.first + t) + bytes_of(y.dtype, task.kv_head * group * D), y.dtype, tile_out.data() + t * group * D,
-                     group * D);
-    }
-  });
+  AttentionWork work{y, q, positions, query_start, block_table};
+  work.sinks = sinks.data ? sinks.as<const float>() : nullptr;
+  work.kv_heads = v_cache.size[1];
+  work.group = q.cols() / p.head_dim / work.kv_heads;
+  work.key_dim = work.value_dim = work.value_stride = p.head_dim;
+  work.head_stride = p.head_dim * block_tokens;
+  work.block_stride = work.kv_heads * work.head_stride;
+  work.k = k_cache.data;
+  work.v = v_cache.data;
+  work.cache = k_cache.dtype;
+  work.scale = p.scale;
+  work.softcap = p.softcap;
+  work.window = p.window;
+  work.chunk = p.chunk;
+  run_attention(queue, work);
 }
 
 }  // namespace infernum

@@ -3,7 +3,7 @@
 
 namespace infernum {
 
-AttendTile attend_tile_avx2(DType cache);
-AttendTile attend_tile_avx2(DType cache) { return attend_tile_here(cache); }
+AttendTile attend_tile_avx2(DType cache, KeyLayout keys);
+AttendTile attend_tile_avx2(DType cache, KeyLayout keys) { return attend_tile_here(cache, keys); }
 
 }  // namespace infernum

@@ -1,4 +1,6 @@
 // Ops on every element or with one number per row or column. Bound by memory: every argument is read or written once.
+#include <cmath>
+
 #include "ops/cpu/rows.h"
 #include "ops/kernels.h"
 
@@ -46,6 +48,20 @@ void kernel(ScaleRows, Queue<Cpu>& q, View<Cpu> y, View<Cpu> x, View<Cpu> s) {
   const RowOps& ops = row_ops(q.isa);
   for_rows(
       q, ops, y, [&](float* out, const float* u, const float* factor) { ops.scale(out, u, y.cols(), *factor); }, x, s);
+}
+
+void kernel(PositionScale, Queue<Cpu>& q, View<Cpu> y, View<Cpu> x, View<Cpu> positions, PositionScaleParams p) {
+  const RowOps& ops = row_ops(q.isa);
+  q.parallel_for(y.rows(), row_grain(y), [&](int64_t begin, int64_t end) {
+    std::vector<float> in, out;
+    for (int64_t t = begin; t < end; t++) {
+      const double position = static_cast<double>(positions.as<const int32_t>()[t]) + p.offset;
+      const double steps = std::floor(position / static_cast<double>(p.floor_scale));
+      const auto factor = static_cast<float>(1 + static_cast<double>(p.beta) * std::log1p(steps));
+      ops.scale(write_row(y, t, out), read_row(ops, x, t, in), y.cols(), factor);
+      finish_row(ops, y, t, out);
+    }
+  });
 }
 
 void kernel(AddBias, Queue<Cpu>& q, View<Cpu> y, View<Cpu> x, View<Cpu> bias) {

@@ -1,39 +1,10 @@
-// RouteSoftmax, CombineExperts and AddExpertBias. Tiny: E logits and S rows per token.
+// CombineExperts and AddExpertBias: S rows per token. Bound by memory.
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 
 #include "ops/cpu/rows.h"
 #include "ops/kernels.h"
 
 namespace infernum {
-
-void kernel(RouteSoftmax, Queue<Cpu>& q, View<Cpu> weights, View<Cpu> ids, View<Cpu> logits, bool renormalise) {
-  const RowOps& ops = row_ops(q.isa);
-  const int64_t experts = logits.cols(), chosen = ids.cols();
-  q.parallel_for(logits.rows(), 16, [&](int64_t begin, int64_t end) {
-    std::vector<float> scratch, p(static_cast<size_t>(experts));
-    std::vector<int32_t> order(static_cast<size_t>(experts));
-    for (int64_t t = begin; t < end; t++) {
-      const float* x = read_row(ops, logits, t, scratch);
-      const float highest = *std::max_element(x, x + experts);
-      float total = 0;
-      for (int64_t e = 0; e < experts; e++) total += p[static_cast<size_t>(e)] = std::exp(x[e] - highest);
-      std::iota(order.begin(), order.end(), 0);
-      // Ties go to the lower id; NaN sorts as the lowest logit, so that the order stays a strict one.
-      const auto key = [x](int32_t e) { return std::isnan(x[e]) ? -INFINITY : x[e]; };
-      std::partial_sort(order.begin(), order.begin() + chosen, order.end(),
-                        [&](int32_t a, int32_t b) { return key(a) > key(b) || (key(a) == key(b) && a < b); });
-      float kept = 0;
-      for (int64_t s = 0; s < chosen; s++) kept += p[static_cast<size_t>(order[static_cast<size_t>(s)])] / total;
-      for (int64_t s = 0; s < chosen; s++) {
-        const int32_t e = order[static_cast<size_t>(s)];
-        ids.row<int32_t>(t)[s] = e;
-        weights.row<float>(t)[s] = p[static_cast<size_t>(e)] / total / (renormalise ? kept : 1);
-      }
-    }
-  });
-}
 
 void kernel(CombineExperts, Queue<Cpu>& q, View<Cpu> y, View<Cpu> x, View<Cpu> weights) {
   const RowOps& ops = row_ops(q.isa);

@@ -9,6 +9,7 @@
 #include "core/half.h"
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/pack.h"
+#include "ops/cpu/strip_shares.h"
 #include "quant/quant.h"
 
 namespace infernum {
@@ -60,13 +61,13 @@ class Products {
     prepare_activations();
     std::vector<int64_t> first_strip{0};
     for (size_t p = 0; p < products_.size(); p++) first_strip.push_back(first_strip.back() + (n_ + strip_rows_ - 1) / strip_rows_);
-    std::atomic<int64_t> next{0};
+    StripShares shares(first_strip.back(), queue_.pool.size());
     const auto work = [&](int thread) {
-      for (int64_t strip; (strip = next.fetch_add(1, std::memory_order_relaxed)) < first_strip.back();) {
+      shares.take(thread, [&](int64_t strip) {
         const auto p = std::upper_bound(first_strip.begin(), first_strip.end(), strip) - first_strip.begin() - 1;
         const int64_t row = (strip - first_strip[static_cast<size_t>(p)]) * strip_rows_;
         multiply(products_[static_cast<size_t>(p)], row, std::min(strip_rows_, n_ - row), workspaces_[static_cast<size_t>(thread)]);
-      }
+      });
     };
     // Waking the others costs about as much as this many multiplications.
     constexpr int64_t worth_sharing = int64_t{1} << 16;
@@ -74,7 +75,7 @@ class Products {
       const FlushDenormals flush;
       work(0);
     } else {
-      queue_.pool.run(work);
+      queue_.pool.share(work);
     }
   }
 
@@ -149,7 +150,7 @@ class Products {
       }
     };
     if (x_.rows() > 1)
-      queue_.pool.run(convert);
+      queue_.pool.share(convert);
     else
       convert(0);
   }
@@ -240,7 +241,8 @@ class Products {
 int64_t matrix_bytes(DType t, int64_t n, int64_t k) { return is_packed(t) ? packed_bytes(t, n, k) : bytes_of(t, n * k); }
 
 void check_product(const char* op, const View<Cpu>& y, const View<Cpu>& x, const View<Cpu>& w) {
-  check(is_float(x.dtype) && y.dtype == x.dtype, "matmul: x and y are of one float type", op, x.dtype, y.dtype);
+  check(is_float(x.dtype) && (y.dtype == x.dtype || y.dtype == DType::F32), "matmul: x is of a float type and y of the same or F32", op,
+        x.dtype, y.dtype);
   check(is_float(w.dtype) || is_gguf_block(w.dtype) || is_packed(w.dtype), "matmul: weights are floats or blocks", op, w.dtype);
   check(x.rank >= 1 && y.rank >= 1 && w.rank >= 2, "matmul: at least one dimension of x and y, two of w", op, x.rank, y.rank, w.rank);
   check(x.cols() == w.cols(), "matmul: x (m, k) and w (n, k) have one k", op, x.cols(), w.cols());

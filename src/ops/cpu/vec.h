@@ -62,6 +62,19 @@ inline float sum(Vec v) {
   return s[0];
 }
 
+/// m[i][j] becomes m[j][i]: four rounds of interleaving row i with row i + 8.
+inline void transpose(Vec (&m)[16]) {
+  for (int round = 0; round < 4; round++) {
+    Vec next[16];
+    for (int i = 0; i < 8; i++) {
+      const Vec a = m[i], b = m[i + 8];
+      next[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      next[2 * i + 1] = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    }
+    for (int i = 0; i < 16; i++) m[i] = next[i];
+  }
+}
+
 /// e^x, relative error below 3e-7; 0 below -87.3, inf above 88.7; NaN stays NaN. Cephes-style: 2^n * p(r), |r| <= ln(2) / 2.
 inline Vec exp(Vec x) {
   const Vec high = splat(88.7228f), low = splat(-87.3365f);

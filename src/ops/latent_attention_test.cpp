@@ -1,0 +1,168 @@
+// Latent attention against its definition in double precision, on ragged batches with a poisoned cache, on every instruction set.
+#include "ops/latent_attention.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/half.h"
+#include "ops/test_support.h"
+
+namespace infernum {
+namespace {
+
+using test::CpuFixture;
+using test::random_values;
+
+struct Case {
+  int64_t heads;
+  int rank, rope;
+  DType cache, activations;
+};
+
+float rounded(float x, DType to) {
+  return to == DType::F32 ? x : to == DType::F16 ? static_cast<float>(F16(x)) : static_cast<float>(BF16(x));
+}
+
+/// Sequences of one cache, their tokens known from the start and fed in steps.
+class LatentCache {
+ public:
+  static constexpr float scale = 0.2f;
+
+  LatentCache(CpuFixture& cpu, const Case& c, const std::vector<int>& lengths)
+      : cpu_(cpu), c_(c), lengths_(lengths), done_(lengths.size(), 0), width_(c.rank + c.rope) {
+    int64_t blocks = 2;
+    for (int n : lengths) columns_ = std::max<int64_t>(columns_, (n + block_tokens - 1) / block_tokens);
+    for (size_t i = 0; i < lengths.size() * static_cast<size_t>(columns_); i++) table_.push_back(static_cast<int32_t>(blocks++));
+    std::reverse(table_.begin(), table_.end());
+    latent_.emplace(cpu.filled({blocks, block_tokens, width_}, c.cache, NAN));
+    for (size_t s = 0; s < lengths.size(); s++) {
+      rows_.push_back(random_values(lengths[s] * width_, static_cast<int>(s)));
+      queries_.push_back(random_values(lengths[s] * c.heads * width_, static_cast<int>(s) + 50));
+      for (float& x : rows_.back()) x = rounded(x, c.activations);
+      for (float& x : queries_.back()) x = rounded(x, c.activations);
+    }
+  }
+
+  /// Feeds the next tokens of each sequence, and gives their outputs (tokens, heads * rank), sequence by sequence.
+  std::vector<std::vector<float>> step(const std::vector<int>& tokens) {
+    std::vector<int32_t> positions, start{0};
+    std::vector<float> c, kr, q;
+    for (size_t s = 0; s < tokens.size(); s++) {
+      for (int p = done_[s]; p < done_[s] + tokens[s]; p++) {
+        positions.push_back(p);
+        const auto row = rows_[s].begin() + static_cast<std::ptrdiff_t>(p * width_), query = queries_[s].begin() + p * c_.heads * width_;
+        c.insert(c.end(), row, row + c_.rank);
+        kr.insert(kr.end(), row + c_.rank, row + width_);
+        q.insert(q.end(), query, query + c_.heads * width_);
+      }
+      done_[s] += tokens[s];
+      start.push_back(static_cast<int32_t>(positions.size()));
+    }
+    const auto T = static_cast<int64_t>(positions.size());
+    Batch<Cpu> batch{cpu_.ints(positions), cpu_.ints(positions), cpu_.ints(start), {}, cpu_.ints({0}), 0};
+    batch.block_tables.push_back(cpu_.ints({0}));  // another group's
+    batch.block_tables.push_back(from_host(cpu_.device, {static_cast<int64_t>(tokens.size()), columns_}, table_));
+    latent_append(*latent_, cpu_.tensor<Full>({T, c_.rank}, c_.activations, c), cpu_.tensor<Full>({T, c_.rope}, c_.activations, kr), batch,
+                  1);
+    const auto in = cpu_.tensor<Shard>({T, c_.heads * width_}, c_.activations, q);
+    test::poison(cpu_.queue, {T, c_.heads * c_.rank}, c_.activations);
+    const auto got = to_host(cpu_.queue, latent_attention(in, *latent_, batch, 1, LatentParams{c_.rank, c_.rope, scale, 0}).view());
+    std::vector<std::vector<float>> y;
+    for (size_t s = 0; s < tokens.size(); s++)
+      y.emplace_back(got.begin() + start[s] * c_.heads * c_.rank, got.begin() + start[s + 1] * c_.heads * c_.rank);
+    return y;
+  }
+
+  double want(size_t s, int position, int64_t head, int64_t component) const {
+    double total = 0, value = 0;
+    const float* q = queries_[s].data() + (position * c_.heads + head) * width_;
+    for (int j = 0; j <= position; j++) {
+      const float* k = rows_[s].data() + j * width_;
+      double dot = 0;
+      for (int64_t d = 0; d < width_; d++) dot += static_cast<double>(q[d]) * static_cast<double>(rounded(k[d], c_.cache));
+      const double p = std::exp(dot * static_cast<double>(scale) - 8);
+      total += p;
+      value += p * static_cast<double>(rounded(k[component], c_.cache));
+    }
+    return value / total;
+  }
+
+ private:
+  CpuFixture& cpu_;
+  Case c_;
+  std::vector<int> lengths_, done_;
+  int64_t width_, columns_ = 0;
+  std::vector<int32_t> table_;
+  std::optional<Tensor<Cpu>> latent_;
+  std::vector<std::vector<float>> rows_, queries_;  // per sequence (length, R + P), (length, heads * (R + P))
+};
+
+class LatentAttentionTest : public testing::TestWithParam<std::tuple<Isa, Case>> {};
+
+TEST_P(LatentAttentionTest, EqualsTheDefinition) {
+  const auto [isa, c] = GetParam();
+  for (int threads : {1, 2}) {
+    CpuFixture cpu(isa, threads);
+    const std::vector<int> before{0, 0, 70, 15, 100, 600}, now{1, 37, 1, 2, 33, 1};
+    std::vector<int> lengths;
+    for (size_t s = 0; s < now.size(); s++) lengths.push_back(before[s] + now[s]);
+    LatentCache cache(cpu, c, lengths);
+    cache.step(before);
+    const auto y = cache.step(now);
+    for (size_t s = 0; s < now.size(); s++)
+      for (int t = 0; t < now[s]; t++)
+        for (int64_t h = 0; h < c.heads; h += 3)
+          for (int64_t d = 0; d<c.rank; d += c.rank> 100 ? 37 : 5) {
+            const double want = cache.want(s, before[s] + t, h, d);
+            ASSERT_NEAR(y[s][static_cast<size_t>((t * c.heads + h) * c.rank + d)], want,
+                        2e-5 + std::abs(want) * (c.activations == DType::F32 ? 0 : test::unit_roundoff(c.activations)))
+                << "sequence " << s << " token " << t << " head " << h << " component " << d;
+          }
+  }
+}
+
+TEST_P(LatentAttentionTest, StepsOfAnyLengthGiveTheSame) {
+  const auto [isa, c] = GetParam();
+  CpuFixture cpu(isa);
+  LatentCache whole(cpu, c, {50}), parts(cpu, c, {50});
+  const auto want = whole.step({50});
+  std::vector<float> got;
+  for (int n : {1, 16, 7, 1, 25}) {
+    const auto y = parts.step({n});
+    got.insert(got.end(), y[0].begin(), y[0].end());
+  }
+  ASSERT_EQ(got.size(), want[0].size());
+  for (size_t i = 0; i < got.size(); i++)
+    ASSERT_NEAR(got[i], want[0][i],
+                1e-5 + std::abs(want[0][i]) * (c.activations == DType::F32 ? 0 : 2 * test::unit_roundoff(c.activations)));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, LatentAttentionTest,
+                         testing::Combine(testing::ValuesIn(test::isa_levels()),
+                                          testing::Values(Case{16, 128, 64, DType::F32, DType::F32}, Case{3, 20, 6, DType::F32, DType::F32},
+                                                          Case{1, 512, 64, DType::BF16, DType::F32},
+                                                          Case{40, 32, 16, DType::F16, DType::BF16},
+                                                          Case{2, 33, 1, DType::BF16, DType::F16})));
+
+TEST(LatentAttention, ErrorsNameTheShapes) {
+  CpuFixture cpu;
+  const auto latent = cpu.filled({3, block_tokens, 12}, DType::F32, 0);
+  Batch<Cpu> batch{cpu.ints({0}), cpu.ints({0}), cpu.ints({0, 1}), {}, cpu.ints({0}), 1};
+  batch.block_tables.push_back(from_host(cpu.device, {1, 1}, {0}));
+  const auto append = [&](const Shape& c, const Shape& kr) {
+    return test::error_of([&] { latent_append(latent, cpu.random(c, DType::F32, 1), cpu.random(kr, DType::F32, 1), batch, 0); });
+  };
+  EXPECT_EQ(append({1, 8}, {1, 4}), "no error");
+  EXPECT_NE(append({1, 8}, {1, 8}).find("(1, 8) (1, 8) (3, 16, 12)"), std::string::npos);
+  EXPECT_NE(append({2, 8}, {1, 4}).find("(2, 8) (1, 4) (3, 16, 12)"), std::string::npos);
+  const auto attend = [&](const Shape& q, int rank, int rope) {
+    return test::error_of([&] { latent_attention(cpu.random(q, DType::F32, 1), latent, batch, 0, LatentParams{rank, rope, 1, 0}); });
+  };
+  EXPECT_EQ(attend({1, 24}, 8, 4), "no error");
+  EXPECT_NE(attend({1, 24}, 8, 8).find("(3, 16, 12) 8 8"), std::string::npos);
+  EXPECT_NE(attend({1, 20}, 8, 4).find("(1, 20) 8 4"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace infernum
