@@ -8,17 +8,18 @@
 namespace infernum {
 const std::vector<const Family*>& families() {
   static const std::vector<const Family*> list{
-      &llama_family,      //
-      &mistral_family,    //
-      &mixtral_family,    //
-      &cohere2_family,    //
-      &ernie4_5_family,   //
-      &gemma2_family,     //
-      &gemma3_family,     //
-      &gemma4_family,     //
-      &glm4_family,       //
-      &granite_family,    //
-      &hunyuan_family,    //
+      &llama_family,     //
+      &mistral_family,   //
+      &mixtral_family,   //
+      &cohere2_family,   //
+      &ernie4_5_family,  //
+      &gemma2_family,    //
+      &gemma3_family,    //
+      &gemma4_family,    //
+      &glm4_family,      //
+      &granite_family,   //
+      &hunyuan_family,   //
+      &ministral3_family,
       &olmo2_family,      //
       &olmo3_family,      //
       &phi3_family,       //

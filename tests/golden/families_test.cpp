@@ -229,6 +229,9 @@ const std::vector<Change>& changes() {
       {"phi3-longrope", "prompt3", R"({"original_max_position_embeddings": 150})"},
       {"phi4-partial", "prompt2", R"({"partial_rotary_factor": 0.5})"},
       {"glm4", "prompt2", R"({"partial_rotary_factor": 0.25})"},
+      {"ministral3", "prompt3", R"({"rope_parameters": {"llama_4_scaling_beta": 0.11}})"},
+      {"ministral3", "prompt2", R"({"rope_parameters": {"factor": 8}})"},
+      {"ministral3", "prompt2", R"({"rope_parameters": {"mscale": 0.5}})"},
       {"olmo3", "prompt2", R"({"layer_types": ["full_attention", "sliding_attention", "sliding_attention", "full_attention"]})"},
       {"cohere2", "prompt2", R"({"logit_scale": 0.0626})"},
       {"cohere2", "prompt2", R"({"layer_types": ["sliding_attention", "full_attention"]})"},
@@ -252,7 +255,7 @@ std::vector<Variant> variants() {
       "llama-gqa", "llama2-mha", "llama3-rope", "llama-bias", "llama-dynamic", "llama-linear-rope", "llama-yarn",  //
       "mistral-swa",                                                                                               //
       "mixtral",                                                                                                   //
-      "cohere2", "ernie4_5", "glm4", "granite", "hunyuan-dense", "olmo2", "olmo3",  //
+      "cohere2", "ernie4_5", "glm4", "granite", "hunyuan-dense", "ministral3", "olmo2", "olmo3",  //
       "phi3", "phi3-longrope", "phi4-partial", "seed-oss", "smollm3",               //
       "gemma2", "gemma3-text", "gemma4-text",                                                                      //
       "qwen2-swa", "qwen2-tied",                                                                                   //
