@@ -23,6 +23,7 @@ extern const Family ernie4_5_family;
 extern const Family glm4_family;
 extern const Family granite_family;
 extern const Family hunyuan_family;
+extern const Family ministral3_family;
 extern const Family olmo2_family;
 extern const Family olmo3_family;
 extern const Family phi3_family;
