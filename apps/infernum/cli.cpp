@@ -126,7 +126,7 @@ void add_inspect(CLI::App& root, InspectFlags& f) {
   add_switch(app, "json", f.json, "machine-readable output");
 }
 
-void add_tools(CLI::App& root, VerifyFlags& v, QuantizeFlags& q, TokenizeFlags& t, TemplateFlags& m) {
+void add_tools(CLI::App& root, VerifyFlags& v, QuantizeFlags& q, QuantizeFlags& c, TokenizeFlags& t, TemplateFlags& m) {
   CLI::App* app = root.add_subcommand("verify", "compare a model with recorded outputs of the reference implementation");
   add_model(app, v);
   add(app, "golden", v.golden, "safetensors file with promptN.ids, .logits, .hiddenK, greedyN.*")->required();
@@ -137,6 +137,11 @@ void add_tools(CLI::App& root, VerifyFlags& v, QuantizeFlags& q, TokenizeFlags& 
   app->add_option("output", q.output, ".gguf file")->required();
   app->add_option("type", q.type, "q8_0, q4_0, q4_k, q5_k, q6_k, q4_k_m, ...")->required()->check(gguf_type(true));
   add_threads(app, q.threads);
+  app = root.add_subcommand("convert", "write a GGUF file of the same model, its weights as they are stored");
+  app->add_option("input", c.input, "folder or file")->required();
+  app->add_option("output", c.output, ".gguf file")->required();
+  add(app, "type", c.type, "f32, f16, bf16, q8_0, ...; default: as stored")->check(gguf_type(true));
+  add_threads(app, c.threads);
   app = root.add_subcommand("tokenize", "text to token ids, or back");
   app->add_option("model", t.model, "folder or file; default: the bundled storyteller");
   app->add_option("text", t.text, "default: standard input")->each([&t](const std::string&) { t.text_given = true; });
@@ -198,14 +203,14 @@ int main(int argc, char** argv) {
   PerplexityFlags perplexity_flags;
   InspectFlags inspect_flags;
   VerifyFlags verify_flags;
-  QuantizeFlags quantize_flags;
+  QuantizeFlags quantize_flags, convert_flags;
   TokenizeFlags tokenize_flags;
   TemplateFlags template_flags;
   add_run(root, run_flags);
   add_bench(root, bench_flags);
   add_perplexity(root, perplexity_flags);
   add_inspect(root, inspect_flags);
-  add_tools(root, verify_flags, quantize_flags, tokenize_flags, template_flags);
+  add_tools(root, verify_flags, quantize_flags, convert_flags, tokenize_flags, template_flags);
   try {
     root.parse(argc, argv);
   } catch (const CLI::Success& e) {
@@ -221,6 +226,7 @@ int main(int argc, char** argv) {
                      : command == "inspect"    ? inspect(inspect_flags)
                      : command == "verify"     ? verify(verify_flags)
                      : command == "quantize"   ? quantize(quantize_flags)
+                     : command == "convert"    ? convert(convert_flags)
                      : command == "tokenize"   ? tokenize(tokenize_flags)
                                                : render_template(template_flags);
     check(std::fflush(stdout) == 0 && !std::ferror(stdout), "cannot write to standard output");

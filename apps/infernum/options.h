@@ -78,6 +78,7 @@ int perplexity(const PerplexityFlags& flags);
 int inspect(const InspectFlags& flags);
 int verify(const VerifyFlags& flags);
 int quantize(const QuantizeFlags& flags);
+int convert(const QuantizeFlags& flags);  ///< type empty: as stored
 int tokenize(const TokenizeFlags& flags);
 int render_template(const TemplateFlags& flags);
 

@@ -1,4 +1,4 @@
-// `infernum quantize`, `tokenize` and `template`: small tools around checkpoints.
+// `infernum quantize`, `convert`, `tokenize` and `template`: small tools around checkpoints.
 #include <unistd.h>
 
 #include <charconv>
@@ -17,11 +17,14 @@
 
 namespace infernum::app {
 
-int quantize(const QuantizeFlags& flags) {
+int convert(const QuantizeFlags& flags) {
   Conversion c;
   c.input = resolve_model(flags.input);
   c.output = flags.output;
-  set_target(c, flags.type);
+  if (flags.type.empty())
+    c.type.reset();
+  else
+    set_target(c, flags.type);
   c.threads = flags.threads ? flags.threads : available_threads();
   const bool bar = isatty(2);
   auto last = std::chrono::steady_clock::now();
@@ -37,6 +40,8 @@ int quantize(const QuantizeFlags& flags) {
   convert_to_gguf(c);
   return 0;
 }
+
+int quantize(const QuantizeFlags& flags) { return convert(flags); }
 
 /// Numbers between spaces, commas and brackets.
 std::vector<int32_t> parse_ids(const std::string& text, int64_t vocab_size) {

@@ -5,7 +5,7 @@
 
 #include "checkpoint/gguf.h"
 #include "checkpoint/gguf_config.h"
-#include "checkpoint/gguf_names.h"
+#include "checkpoint/gguf_tensors.h"
 #include "checkpoint/safetensors_index.h"
 #include "checkpoint/side_files.h"
 #include "checkpoint/text_file.h"
@@ -92,12 +92,7 @@ Checkpoint open_gguf_checkpoint(const std::string& path, Opening opening) {
   checkpoint.eos_token_ids = std::move(config.eos_token_ids);
   checkpoint.tokenizer_json = metadata.find_string("tokenizer.huggingface.json").value_or("");
   checkpoint.chat_template = metadata.find_string("tokenizer.chat_template").value_or("");
-  for (StoredTensor& tensor : gguf.tensors) {
-    if (is_config_tensor(tensor.name)) continue;
-    // A name without a translation stays, so that the report of unread tensors shows it.
-    if (auto name = hugging_face_name(tensor.name, config.model_type)) tensor.name = *std::move(name);
-    checkpoint.tensors.add(std::move(tensor));
-  }
+  add_gguf_tensors(std::move(gguf.tensors), config, checkpoint.tensors);
   checkpoint.gguf = std::move(gguf.metadata);
   return checkpoint;
 }

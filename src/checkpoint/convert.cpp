@@ -5,10 +5,12 @@
 #include <cctype>
 #include <charconv>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/config_view.h"
 #include "checkpoint/convert_config.h"
 #include "checkpoint/convert_plan.h"
 #include "checkpoint/convert_rows.h"
@@ -53,23 +55,48 @@ bool matters_most(std::string_view name, int64_t layers, bool tied) {
 void choose_types(const Conversion& conversion, std::vector<OutputTensor>& tensors, int64_t layers) {
   const bool tied = std::none_of(tensors.begin(), tensors.end(), [](const OutputTensor& t) { return t.name == "output.weight"; });
   for (OutputTensor& tensor : tensors) {
-    const StoredTensor* source = tensor.parts.empty() ? nullptr : tensor.parts[0];
-    if (source && !is_float(source->dtype) && !is_gguf_block(source->dtype)) {
-      tensor.type = source->dtype;  // integers, copied as they are
+    const DType stored = tensor.parts.empty() ? DType::F32 : tensor.stored_type();
+    if (!is_float(stored) && !is_gguf_block(stored)) {
+      tensor.type = stored;  // integers, copied as they are
     } else if (stays_f32(tensor.name, tensor.shape.rank())) {
       tensor.type = DType::F32;
+    } else if (!conversion.type) {
+      tensor.type = stored == DType::F64 ? DType::F32 : stored;
+    } else if (tensor.scales && is_gguf_block(*conversion.type)) {
+      tensor.type = DType::MXFP4;  // what these weights were trained as
     } else {
       const bool raised = conversion.medium && matters_most(tensor.name, layers, tied);
-      tensor.type = fallback_type(raised ? DType::Q6_K : conversion.type, tensor.shape.last());
+      tensor.type = fallback_type(raised ? DType::Q6_K : *conversion.type, tensor.shape.last());
     }
   }
 }
 
+/// The type of most elements of the matrices.
+DType main_type(const std::vector<OutputTensor>& tensors) {
+  std::map<DType, int64_t> elements;
+  for (const OutputTensor& tensor : tensors)
+    if (tensor.shape.rank() >= 2) elements[tensor.type] += tensor.shape.elements();
+  DType most = DType::F32;
+  for (const auto& [type, count] : elements)
+    if (count > elements[most]) most = type;
+  return most;
+}
+
 /// general.file_type.
-uint32_t file_type(const Conversion& conversion) {
-  if (!conversion.medium) return file_type(conversion.type);
-  check(conversion.type == DType::Q4_K || conversion.type == DType::Q5_K, "only Q4_K and Q5_K have an M mixture, not", conversion.type);
-  return file_type(conversion.type) + 1;
+uint32_t file_type(const Conversion& conversion, const std::vector<OutputTensor>& tensors) {
+  if (conversion.medium) return file_type(*conversion.type) + 1;
+  if (conversion.type) return file_type(*conversion.type);
+  const DType main = main_type(tensors);
+  const auto* row = std::find_if(std::begin(file_types), std::end(file_types), [&](const auto& r) { return r.type == main; });
+  return row == std::end(file_types) ? 1024 : row->file_type;  // 1024: to be guessed
+}
+
+/// Refuses what cannot be written before anything is read.
+void check_target(const Conversion& conversion) {
+  if (!conversion.type) return;
+  file_type(*conversion.type);
+  if (conversion.medium)
+    check(conversion.type == DType::Q4_K || conversion.type == DType::Q5_K, "only Q4_K and Q5_K have an M mixture, not", *conversion.type);
 }
 
 /// Declares and writes all tensors.
@@ -88,7 +115,9 @@ void write_tensors(const Conversion& conversion, std::vector<OutputTensor>& tens
 }
 
 OutputTensor factor_tensor(const char* name, std::vector<float> values) {
-  OutputTensor tensor{name, DType::F32, {static_cast<int64_t>(values.size())}, {}, 0, {}};
+  OutputTensor tensor;
+  tensor.name = name;
+  tensor.shape = {static_cast<int64_t>(values.size())};
   tensor.values = std::move(values);
   return tensor;
 }
@@ -101,11 +130,12 @@ std::string base_name(const std::string& path) {
 
 void convert_hugging_face(const Conversion& conversion) {
   const Checkpoint checkpoint = open_checkpoint(conversion.input);
-  const nlohmann::json config = parse_json_object(checkpoint.config_json, "config.json");
-  const std::string architecture = gguf_architecture(ConfigReader(config).text("model_type"));
-  std::vector<OutputTensor> tensors = plan_tensors(config, checkpoint.tensors);
-  choose_types(conversion, tensors, ConfigReader(config).integer("num_hidden_layers"));
-  RopeFactors factors = rope_factors(config);
+  const nlohmann::json config = text_config(parse_json_object(checkpoint.config_json, "config.json"));
+  const ConfigView view(config);
+  const GgufFamily& family = writable_family(view.text("model_type"));
+  std::vector<OutputTensor> tensors = plan_tensors(config, family, checkpoint.tensors);
+  choose_types(conversion, tensors, view.layers());
+  RopeFactors factors = rope_factors(config, family);
   if (!factors.all.empty()) tensors.push_back(factor_tensor("rope_freqs.weight", std::move(factors.all)));
   if (!factors.long_context.empty()) {
     tensors.push_back(factor_tensor("rope_factors_long.weight", std::move(factors.long_context)));
@@ -113,12 +143,12 @@ void convert_hugging_face(const Conversion& conversion) {
   }
 
   GgufWriter writer(conversion.output);
-  writer.set("general.architecture", architecture);
+  writer.set("general.architecture", std::string(family.arch));
   writer.set("general.type", std::string("model"));
   writer.set("general.name", base_name(conversion.input));
-  writer.set("general.file_type", file_type(conversion));
-  write_hyper_parameters(config, architecture, writer);
-  write_tokenizer(checkpoint, ConfigReader(config).integer("vocab_size"), writer);
+  writer.set("general.file_type", file_type(conversion, tensors));
+  write_hyper_parameters(config, family, writer);
+  write_tokenizer(checkpoint, view.integer("vocab_size"), writer);
   write_tensors(conversion, tensors, writer);
 }
 
@@ -153,11 +183,16 @@ void convert_gguf(const Conversion& conversion) {
   const Gguf gguf = open_gguf(conversion.input);
   GgufWriter writer(conversion.output);
   copy_metadata(*gguf.metadata, writer);
-  writer.set("general.file_type", file_type(conversion));
   std::vector<OutputTensor> tensors;
-  for (const StoredTensor& source : gguf.tensors) tensors.push_back({source.name, source.dtype, source.shape, {&source}, 0, {}});
+  for (const StoredTensor& source : gguf.tensors) {
+    OutputTensor& tensor = tensors.emplace_back();
+    tensor.name = source.name;
+    tensor.shape = source.shape;
+    tensor.parts = {&source};
+  }
   const auto architecture = gguf.metadata->find_string("general.architecture").value_or("");
   choose_types(conversion, tensors, gguf.metadata->find_int(std::string(architecture) + ".block_count", 1, 4096).value_or(1));
+  writer.set("general.file_type", file_type(conversion, tensors));
   write_tensors(conversion, tensors, writer);
 }
 
@@ -202,11 +237,11 @@ void set_target(Conversion& conversion, std::string_view name) {
   const std::string_view ending = name.substr(plain);
   conversion.medium = ending == "_M" || ending == "_m";
   conversion.type = parse_gguf_type(conversion.medium ? name.substr(0, plain) : name);
-  file_type(conversion);
+  check_target(conversion);
 }
 
 void convert_to_gguf(const Conversion& conversion) {
-  file_type(conversion);  // refuses before anything is read
+  check_target(conversion);
   std::error_code ignored;
   check(!std::filesystem::equivalent(conversion.input, conversion.output, ignored), "input and output are the same file", conversion.input);
   const bool gguf = std::filesystem::path(conversion.input).extension() == ".gguf";

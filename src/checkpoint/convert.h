@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -10,9 +11,10 @@
 namespace infernum {
 
 struct Conversion {
-  std::string input;         ///< Hugging Face folder (families llama, mistral, mixtral, qwen2, qwen3, qwen3_moe) or .gguf file
-  std::string output;        ///< .gguf file; appears only when complete
-  DType type = DType::Q8_0;  ///< of every matrix with rows of whole blocks; see fallback_type() for the rest. Norms, biases, routers: F32
+  std::string input;   ///< Hugging Face folder of one of gguf_families(), or .gguf file
+  std::string output;  ///< .gguf file; appears only when complete
+  /// Of every matrix with rows of whole blocks; see fallback_type() for the rest. Nothing: as it is stored. Norms, biases, routers: F32.
+  std::optional<DType> type = DType::Q8_0;
   int threads = 1;
   /// Called after each tensor, counted in tensors; may be empty.
   std::function<void(std::string_view tensor, int64_t done, int64_t total)> progress;

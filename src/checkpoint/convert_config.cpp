@@ -1,4 +1,4 @@
-// config.json to GGUF metadata, for the families of gguf_architecture().
+// config.json to GGUF metadata, for the families of gguf_families().
 #include "checkpoint/convert_config.h"
 
 #include <algorithm>
@@ -6,7 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 
-#include "checkpoint/gguf_writer.h"
+#include "checkpoint/config_view.h"
+#include "checkpoint/gguf_keys.h"
 #include "core/check.h"
 #include "core/log.h"
 
@@ -15,228 +16,169 @@ namespace {
 
 using nlohmann::json;
 
-/// rope_parameters of transformers 5, or rope_scaling and rope_theta of transformers 4 put together.
-json rope_of(const json& config) {
-  json rope = json::object();
-  for (const char* key : {"rope_scaling", "rope_parameters"})
-    if (const auto at = config.find(key); at != config.end() && !at->is_null()) {
-      check(at->is_object(), "config.json: the value must be an object", key);
-      rope.update(*at);
-    }
-  if (!rope.contains("rope_theta")) rope["rope_theta"] = config.contains("rope_theta") ? config["rope_theta"] : json(10000.0);
-  if (!rope.contains("rope_type")) rope["rope_type"] = rope.contains("type") ? rope["type"] : json("default");
-  return rope;
-}
-
-int64_t rotary_dims(const json& config) {
-  const ConfigReader read(config);
-  const json rope = rope_of(config);
-  const auto share = ConfigReader(rope).find_number("partial_rotary_factor");
-  const double factor = share ? *share : read.find_number("partial_rotary_factor").value_or(1.0);
-  check(factor > 0 && factor <= 1, "config.json: partial_rotary_factor is above 0 and at most 1", factor);
-  return static_cast<int64_t>(static_cast<double>(read.head_dim()) * factor);
-}
+double yarn_mscale(double factor, double mscale) { return factor > 1 ? 0.1 * mscale * std::log(factor) + 1 : 1; }
 
 /// The factor on cos and sin that transformers computes for yarn.
-double yarn_attention(const ConfigReader& rope, double factor) {
+double yarn_attention(const ConfigView& rope, double factor) {
   if (const auto given = rope.find_number("attention_factor")) return *given;
-  const auto m = [&](double mscale) { return factor > 1 ? 0.1 * mscale * std::log(factor) + 1 : 1; };
   const auto mscale = rope.find_number("mscale"), all = rope.find_number("mscale_all_dim");
-  return mscale.value_or(0) != 0 && all.value_or(0) != 0 ? m(*mscale) / m(*all) : m(1);
+  return mscale.value_or(0) != 0 && all.value_or(0) != 0 ? yarn_mscale(factor, *mscale) / yarn_mscale(factor, *all)
+                                                         : yarn_mscale(factor, 1);
 }
 
-void write_yarn(const ConfigReader& rope, const std::string& scaling, int64_t context, GgufWriter& writer) {
+void write_yarn(const ConfigView& rope, const GgufFamily& family, int64_t context, GgufKeys& keys) {
   const double factor = rope.number("factor");
   check(factor > 0, "config.json: the factor of yarn is positive", factor);
-  writer.set(scaling + "type", std::string("yarn"));
-  writer.set(scaling + "factor", static_cast<float>(factor));
-  const auto original = rope.find_integer({"original_max_position_embeddings"});
-  writer.set(scaling + "original_context_length", static_cast<uint32_t>(original.value_or(context)));
-  // Readers multiply by 1 + 0.1 ln(factor) themselves.
-  const double attention = yarn_attention(rope, factor) / (1 + 0.1 * std::log(factor));
-  if (std::abs(attention - 1) > 1e-6) writer.set(scaling + "attn_factor", static_cast<float>(attention));
-  for (const char* side : {"beta_fast", "beta_slow"})
-    if (const auto beta = rope.find_number(side)) writer.set(scaling + "yarn_" + side, static_cast<float>(*beta));
-  if (!rope.flag("truncate", true)) log_warning("GGUF cannot say truncate: false of yarn; the blend limits will be whole dimensions");
+  keys.text("rope.scaling.type", "yarn");
+  keys.number("rope.scaling.factor", factor);
+  keys.integer("rope.scaling.original_context_length", rope.find_integer({"original_max_position_embeddings"}).value_or(context));
+  // What readers multiply by themselves: see gguf_rope.cpp.
+  double implied = yarn_mscale(factor, 1);
+  const double all = rope.find_number("mscale_all_dim").value_or(0);
+  if (all != 0 && (family.log_multiplier != 1.0 || family.arch == "mistral3")) {
+    keys.number("rope.scaling.yarn_log_multiplier", all * family.log_multiplier);
+    implied = family.log_multiplier != 1.0 && all != 1 ? 1 : implied / yarn_mscale(factor, all);
+  }
+  const double attention = yarn_attention(rope, factor) / implied;
+  if (std::abs(attention - 1) > 1e-6) keys.number("rope.scaling.attn_factor", attention);
+  if (const auto beta = rope.find_number("beta_fast")) keys.number("rope.scaling.yarn_beta_fast", *beta);
+  if (const auto beta = rope.find_number("beta_slow")) keys.number("rope.scaling.yarn_beta_slow", *beta);
+  if (rope.flag("truncate", true) != family.truncated_yarn)
+    log_warning("GGUF cannot say whether yarn has truncate; for " + std::string(family.arch) + " readers will take " +
+                (family.truncated_yarn ? "true" : "false"));
 }
 
-void write_rope(const json& config, const std::string& prefix, GgufWriter& writer) {
-  const json parameters = rope_of(config);
-  const ConfigReader rope(parameters);
-  const std::string type = rope.text("rope_type"), scaling = prefix + "rope.scaling.";
-  const int64_t context = ConfigReader(config).integer("max_position_embeddings");
-  writer.set(prefix + "rope.dimension_count", static_cast<uint32_t>(rotary_dims(config)));
-  writer.set(prefix + "rope.freq_base", static_cast<float>(rope.number("rope_theta")));
+void write_rope(const ConfigView& config, const GgufFamily& family, GgufKeys& keys) {
+  const json parameters = config.rope("full_attention", family.rope_theta);
+  const ConfigView rope(parameters);
+  const std::string type = rope.text("rope_type");
+  const int64_t context = config.integer("max_position_embeddings");
+  if (family.heads == GgufHeads::Alike) keys.integer("rope.dimension_count", config.rotary_dims(family.partial_rotary_factor));
+  keys.number("rope.freq_base", rope.number("rope_theta"));
   if (type == "linear") {
-    writer.set(scaling + "type", type);
-    writer.set(scaling + "factor", static_cast<float>(rope.number("factor")));
+    keys.text("rope.scaling.type", type);
+    keys.number("rope.scaling.factor", rope.number("factor"));
   } else if (type == "yarn") {
-    write_yarn(rope, scaling, context, writer);
+    write_yarn(rope, family, context, keys);
   } else if (type == "longrope") {
-    const int64_t original = rope.find_integer({"original_max_position_embeddings"}).value_or(context);
-    const double factor = rope.find_number("factor").value_or(static_cast<double>(context) / static_cast<double>(original));
-    const double attention = factor > 1 ? std::sqrt(1 + std::log(factor) / std::log(static_cast<double>(original))) : 1;
-    writer.set(scaling + "type", type);
-    writer.set(scaling + "factor", static_cast<float>(factor));
-    writer.set(scaling + "original_context_length", static_cast<uint32_t>(original));
-    writer.set(scaling + "attn_factor", static_cast<float>(rope.find_number("attention_factor").value_or(attention)));
-  } else if (type == "dynamic") {
+    const auto original = config.find_integer({"original_max_position_embeddings"});
+    const int64_t from = original ? *original : rope.find_integer({"original_max_position_embeddings"}).value_or(context);
+    const double factor = rope.find_number("factor").value_or(static_cast<double>(context) / static_cast<double>(from));
+    const double attention = factor > 1 ? std::sqrt(1 + std::log(factor) / std::log(static_cast<double>(from))) : 1;
+    keys.text("rope.scaling.type", type);
+    keys.number("rope.scaling.factor", factor);
+    keys.integer("rope.scaling.original_context_length", from);
+    keys.number("rope.scaling.attn_factor", rope.find_number("attention_factor").value_or(attention));
+  } else if (type == "dynamic" && !rope.find("alpha")) {
     log_warning("GGUF has no rope scaling of type dynamic: beyond " + std::to_string(context) + " tokens the converted model will differ");
   } else {
-    check(type == "default" || type == "llama3", "config.json: this rope_type cannot be written as GGUF", type);
+    const bool proportional = type == "proportional" && family.arch == "gemma4";
+    check(type == "default" || type == "llama3" || type == "dynamic" || proportional,
+          "config.json: this rope_type cannot be written as GGUF", type);
   }
 }
 
-void write_experts(const ConfigReader& read, const std::string& prefix, GgufWriter& writer) {
-  const auto experts = read.find_integer({"num_local_experts", "num_experts"}, 0, 65536);
-  if (experts.value_or(0) == 0) return;
-  writer.set(prefix + "expert_count", static_cast<uint32_t>(*experts));
-  writer.set(prefix + "expert_used_count", static_cast<uint32_t>(read.integer("num_experts_per_tok", 1, *experts)));
-  if (const auto width = read.find_integer({"moe_intermediate_size"}))
-    writer.set(prefix + "expert_feed_forward_length", static_cast<uint32_t>(*width));
-  if (prefix == "qwen3moe.") writer.set(prefix + "expert_weights_norm", read.flag("norm_topk_prob", false));
+/// The activation is no key of the format: each architecture has its own.
+void check_activation(const ConfigView& config, const GgufFamily& family) {
+  const json constants = json::parse(family.constants);
+  const auto implied = constants.find("hidden_activation");
+  const std::string wanted = implied == constants.end() ? "silu" : implied->get<std::string>();
+  auto given = config.find_text("hidden_activation");
+  if (!given) given = config.find_text("hidden_act");
+  check(!given || *given == wanted, "config.json: GGUF files of this architecture imply hidden_act", wanted, "not", given.value_or(""));
 }
 
-void write_window(const ConfigReader& read, const std::string& architecture, GgufWriter& writer) {
-  const auto window = read.find_integer({"sliding_window"}, 0);
-  const bool used = architecture == "llama" || read.flag("use_sliding_window", false);
-  if (!used || window.value_or(0) == 0 || *window >= read.integer("max_position_embeddings")) return;
-  // Only files of the architecture llama are read with a window here; the others have no key for it that anyone reads.
-  if (architecture == "llama") writer.set(architecture + ".attention.sliding_window", static_cast<uint32_t>(*window));
-  log_warning("GGUF readers know no sliding window of " + architecture + ": beyond " + std::to_string(*window) +
-              " tokens they may differ from the original");
+void write_keys(const ConfigView& config, std::span<const GgufKey> list, GgufKeys& keys) {
+  for (const GgufKey& row : list) {
+    if (row.kind == GgufKind::Integer) {
+      if (const auto value = config.find_integer({row.hugging_face}, 0)) keys.integer(row.gguf, *value);
+    } else if (row.kind == GgufKind::Number) {
+      if (const auto value = config.find_number(row.hugging_face)) keys.number(row.gguf, *value);
+    } else if (const auto value = config.find_flag(row.hugging_face)) {
+      keys.flag(row.gguf, *value);
+    }
+  }
+}
+
+/// Of a mixture without dense layers that of an expert.
+int64_t feed_forward_width(const ConfigView& config) {
+  const auto width = config.find_integer({"intermediate_size", "moe_intermediate_size"});
+  return width ? *width : config.integer("intermediate_size");
+}
+
+std::vector<float> longrope_factors(const ConfigView& rope, const char* key, int64_t dims) {
+  const json* list = rope.find(key);
+  check(list && list->is_array() && static_cast<int64_t>(list->size()) == dims / 2,
+        "config.json: longrope has one factor for each pair of rotary dimensions", key, "rotary dimensions", dims);
+  std::vector<float> values;
+  for (const json& value : *list) {
+    check(value.is_number() && value.get<double>() > 0, "config.json: a rope factor is a positive number", key);
+    values.push_back(value.get<float>());
+  }
+  return values;
+}
+
+std::vector<float> llama3_divisors(const ConfigView& rope, int64_t dims) {
+  const double factor = rope.number("factor"), low = rope.number("low_freq_factor"), high = rope.number("high_freq_factor");
+  const double original = rope.number("original_max_position_embeddings"), theta = rope.number("rope_theta");
+  check(factor > 0 && original > 0 && theta > 0 && low > 0 && high >= low,
+        "config.json: llama3 scaling needs positive numbers and low_freq_factor at most high_freq_factor");
+  std::vector<float> divisors;
+  for (int64_t i = 0; i < dims / 2; ++i) {
+    const double wavelength = 2 * std::numbers::pi * std::pow(theta, static_cast<double>(2 * i) / static_cast<double>(dims));
+    // 1: short waves, kept; 0: long ones, divided.
+    const double turns = original / wavelength;
+    const double blend = high > low ? std::clamp((turns - low) / (high - low), 0.0, 1.0) : turns > low ? 1.0 : 0.0;
+    divisors.push_back(static_cast<float>(1 / ((1 - blend) / factor + blend)));
+  }
+  return divisors;
 }
 
 }  // namespace
 
-json parse_json_object(const std::string& text, const char* file) {
-  constexpr int deepest = 64;
-  if (text.empty()) return json::object();
-  const auto shallow = [&](int depth, json::parse_event_t, json&) {
-    check(depth <= deepest, "JSON nested too deeply", file, "levels", depth);
-    return true;
-  };
-  json value = json::parse(text, shallow, false);
-  check(value.is_object(), "not a JSON object", file);
-  return value;
-}
-
-const json* ConfigReader::find(const char* key) const {
-  const auto at = config_.find(key);
-  return at == config_.end() || at->is_null() ? nullptr : &*at;
-}
-
-std::string ConfigReader::text(const char* key) const {
-  const json* value = find(key);
-  check(value && value->is_string(), "config.json: the key must be there and a string", key);
-  return value->get<std::string>();
-}
-
-std::optional<int64_t> ConfigReader::find_integer(std::initializer_list<const char*> keys, int64_t low, int64_t high) const {
-  for (const char* key : keys) {
-    const json* value = find(key);
-    if (!value) continue;
-    check(value->is_number_integer(), "config.json: the value must be an integer", key);
-    const auto number = value->get<int64_t>();
-    check(number >= low && number <= high, "config.json: the value is out of range", key, number, "allowed", low, "to", high);
-    return number;
-  }
-  return std::nullopt;
-}
-
-int64_t ConfigReader::integer(const char* key, int64_t low, int64_t high) const {
-  const auto value = find_integer({key}, low, high);
-  check(value.has_value(), "config.json: the key is missing", key);
-  return *value;
-}
-
-std::optional<double> ConfigReader::find_number(const char* key) const {
-  const json* value = find(key);
-  if (!value) return std::nullopt;
-  check(value->is_number(), "config.json: the value must be a number", key);
-  const auto number = value->get<double>();
-  check(std::isfinite(number) && std::abs(number) < 1e30, "config.json: the value is out of range", key, number);
-  return number;
-}
-
-double ConfigReader::number(const char* key) const {
-  const auto value = find_number(key);
-  check(value.has_value(), "config.json: the key is missing", key);
-  return *value;
-}
-
-bool ConfigReader::flag(const char* key, bool otherwise) const {
-  const json* value = find(key);
-  if (!value) return otherwise;
-  check(value->is_boolean(), "config.json: the value must be true or false", key);
-  return value->get<bool>();
-}
-
-int64_t ConfigReader::kv_heads() const { return find_integer({"num_key_value_heads"}).value_or(integer("num_attention_heads")); }
-
-int64_t ConfigReader::head_dim() const {
-  const int64_t hidden = integer("hidden_size"), heads = integer("num_attention_heads");
-  if (const auto given = find_integer({"head_dim"})) return *given;
-  check(hidden % heads == 0, "config.json: without head_dim hidden_size is a multiple of num_attention_heads", hidden, heads);
-  return hidden / heads;
-}
-
-void write_hyper_parameters(const json& config, const std::string& architecture, GgufWriter& writer) {
-  const ConfigReader read(config);
-  const std::string prefix = architecture + ".";
-  const auto set = [&](const char* key, int64_t value) { writer.set(prefix + key, static_cast<uint32_t>(value)); };
-  const auto quantized = config.find("quantization_config");
-  check(quantized == config.end() || quantized->is_null(),
+void write_hyper_parameters(const json& json_config, const GgufFamily& family, GgufWriter& writer) {
+  const ConfigView config(json_config);
+  GgufKeys keys(std::string(family.arch) + ".");
+  const json* quantized = config.find("quantization_config");
+  check(!quantized || (quantized->is_object() && quantized->value("quant_method", json()) == "mxfp4"),
         "config.json: a quantised checkpoint cannot be converted; take the original weights");
-  if (config.contains("hidden_act"))
-    check(read.text("hidden_act") == "silu", "config.json: GGUF files of this architecture imply hidden_act silu, not",
-          read.text("hidden_act"));
-  set("context_length", read.integer("max_position_embeddings"));
-  set("embedding_length", read.integer("hidden_size"));
-  set("block_count", read.integer("num_hidden_layers", 1, 4096));
-  set("feed_forward_length", read.integer("intermediate_size"));
-  set("attention.head_count", read.integer("num_attention_heads"));
-  set("attention.head_count_kv", read.kv_heads());
-  set("attention.key_length", read.head_dim());
-  set("attention.value_length", read.head_dim());
-  set("vocab_size", read.integer("vocab_size"));
-  writer.set(prefix + "attention.layer_norm_rms_epsilon", static_cast<float>(read.find_number("rms_norm_eps").value_or(1e-6)));
-  write_rope(config, prefix, writer);
-  write_experts(read, prefix, writer);
-  write_window(read, architecture, writer);
+  check_activation(config, family);
+  keys.integer("context_length", config.integer("max_position_embeddings"));
+  keys.integer("embedding_length", config.integer("hidden_size"));
+  keys.integer("block_count", config.layers());
+  keys.integer("feed_forward_length", feed_forward_width(config));
+  keys.integer("vocab_size", config.integer("vocab_size"));
+  if (family.heads == GgufHeads::Alike) {
+    keys.integer("attention.head_count", config.integer("num_attention_heads"));
+    keys.integer("attention.head_count_kv", config.kv_heads());
+    keys.integer("attention.key_length", config.head_dim());
+    keys.integer("attention.value_length", config.head_dim());
+  }
+  if (family.rms_norm) keys.number("attention.layer_norm_rms_epsilon", config.find_number("rms_norm_eps").value_or(1e-6));
+  write_rope(config, family, keys);
+  for (const auto& list : family.keys) write_keys(config, list, keys);
+  if (family.write) family.write(config, keys);
+  keys.write(writer);
 }
 
-RopeFactors rope_factors(const json& config) {
-  const json parameters = rope_of(config);
-  const ConfigReader rope(parameters);
+RopeFactors rope_factors(const json& json_config, const GgufFamily& family) {
+  const ConfigView config(json_config);
+  const json parameters = config.rope();
+  const ConfigView rope(parameters);
   const std::string type = rope.text("rope_type");
-  const int64_t dims = rotary_dims(config);
   RopeFactors factors;
   if (type == "longrope") {
-    const auto read = [&](const char* key) {
-      const auto list = parameters.find(key);
-      check(list != parameters.end() && list->is_array() && static_cast<int64_t>(list->size()) == dims / 2,
-            "config.json: longrope has one factor for each pair of rotary dimensions", key, "rotary dimensions", dims);
-      std::vector<float> values;
-      for (const json& value : *list) {
-        check(value.is_number() && value.get<double>() > 0, "config.json: a rope factor is a positive number", key);
-        values.push_back(value.get<float>());
-      }
-      return values;
-    };
-    factors.long_context = read("long_factor");
-    factors.short_context = read("short_factor");
+    factors.long_context = longrope_factors(rope, "long_factor", config.rotary_dims(family.partial_rotary_factor));
+    factors.short_context = longrope_factors(rope, "short_factor", config.rotary_dims(family.partial_rotary_factor));
   } else if (type == "llama3") {
-    const double factor = rope.number("factor"), low = rope.number("low_freq_factor"), high = rope.number("high_freq_factor");
-    const double original = rope.number("original_max_position_embeddings"), theta = rope.number("rope_theta");
-    check(factor > 0 && original > 0 && theta > 0 && high > low,
-          "config.json: llama3 scaling needs positive numbers and high_freq_factor above low_freq_factor");
-    for (int64_t i = 0; i < dims / 2; ++i) {
-      const double wavelength = 2 * std::numbers::pi * std::pow(theta, static_cast<double>(2 * i) / static_cast<double>(dims));
-      const double blend =
-          std::clamp((original / wavelength - low) / (high - low), 0.0, 1.0);  // 1: short waves, kept; 0: long ones, divided
-      factors.all.push_back(static_cast<float>(1 / ((1 - blend) / factor + blend)));
-    }
+    factors.all = llama3_divisors(rope, config.rotary_dims(family.partial_rotary_factor));
+  } else if (type == "proportional") {
+    // As many pairs as rotate, then divisors that stop the others.
+    const int64_t pairs = config.full_head_dim() / 2;
+    const double share = rope.find_number("partial_rotary_factor").value_or(1.0);
+    check(share > 0 && share <= 1, "config.json: partial_rotary_factor is above 0 and at most 1", share);
+    factors.all.assign(static_cast<size_t>(pairs), 1e30f);
+    std::fill_n(factors.all.begin(), static_cast<int64_t>(share * static_cast<double>(pairs)), 1.0f);
   }
   return factors;
 }

@@ -2,12 +2,11 @@
 #include "checkpoint/convert_plan.h"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 
-#include "checkpoint/convert_config.h"
+#include "checkpoint/config_view.h"
+#include "checkpoint/convert_order.h"
 #include "checkpoint/gguf_names.h"
 #include "checkpoint/tensor_names.h"
 #include "core/check.h"
@@ -15,127 +14,101 @@
 namespace infernum {
 namespace {
 
-constexpr struct {
-  std::string_view model_type, architecture;
-} families[] = {{"llama", "llama"}, {"mistral", "llama"}, {"mixtral", "llama"},
-                {"qwen2", "qwen2"}, {"qwen3", "qwen3"},   {"qwen3_moe", "qwen3moe"}};
-
-/// "blk.3.ffn_up.7.weight" -> expert 7 of "blk.3.ffn_up_exps.weight".
-struct ExpertName {
-  std::string stacked;
-  size_t expert;
-};
-std::optional<ExpertName> expert_name(const std::string& name) {
-  for (const std::string_view kind : {"ffn_gate.", "ffn_up.", "ffn_down."}) {
-    const size_t at = name.find(kind);
-    if (at == std::string::npos) continue;
-    const char *begin = name.data() + at + kind.size(), *end = name.data() + name.size();
-    size_t expert = 0;
-    const auto [rest, error] = std::from_chars(begin, end, expert);
-    if (error != std::errc() || std::string_view(rest, end) != ".weight") continue;
-    return ExpertName{name.substr(0, at + kind.size() - 1) + "_exps.weight", expert};
-  }
-  return std::nullopt;
-}
-
-/// The layer of "blk.N....", -1 for other names.
-int gguf_layer(std::string_view name) {
-  int layer = -1;
-  if (name.substr(0, 4) == "blk.") std::from_chars(name.data() + 4, name.data() + name.size(), layer);
-  return layer;
-}
-
 struct ByLayer {
   bool operator()(const std::string& a, const std::string& b) const {
     return std::pair(gguf_layer(a), std::string_view(a)) < std::pair(gguf_layer(b), std::string_view(b));
   }
 };
-using Parts = std::map<std::string, std::vector<const StoredTensor*>, ByLayer>;
 
-Parts collect(const TensorSource& source, const std::string& model_type, int64_t layers, int64_t experts, bool tied) {
-  Parts parts;
+/// A tensor of the file and the tensors it is made of, one but for experts.
+struct Planned {
+  const GgufTensor* row = nullptr;
+  std::vector<const StoredTensor*> parts;
+};
+using Plan = std::map<std::string, Planned, ByLayer>;
+
+void add(const StoredTensor& tensor, GgufName place, int64_t experts, Plan& plan) {
+  size_t index = 0, count = 1;
+  if (place.row->order == GgufOrder::Experts) {
+    check(place.expert < experts, "the expert of a tensor is beyond the number of experts", tensor.name, experts);
+    index = static_cast<size_t>(place.expert);
+    count = static_cast<size_t>(experts);
+  }
+  Planned& planned = plan[place.name];
+  check(!planned.row || planned.row == place.row, "two tensors for one place", tensor.name, place.name);
+  planned.row = place.row;
+  planned.parts.resize(count);
+  check(planned.parts[index] == nullptr, "two tensors for one place", tensor.name, place.name);
+  planned.parts[index] = &tensor;
+}
+
+/// True for tensors that a text model leaves unread, and those that are read together with another one.
+bool skipped(const StoredTensor& tensor, const ConfigView& config, bool tied) {
+  if (ignorable(tensor.name, static_cast<int>(config.layers())) || tensor.name.ends_with("_proj_scales")) return true;
+  return tied && tensor.name == "lm_head.weight";
+}
+
+Plan collect(const TensorSource& source, const ConfigView& config, const GgufFamily& family, bool tied) {
+  Plan plan;
   for (const StoredTensor& tensor : source) {
-    if (ignorable(tensor.name, static_cast<int>(layers)) || (tied && tensor.name == "lm_head.weight")) continue;
-    const auto name = gguf_name(tensor.name, model_type);
-    if (!name) fail("the tensor has no place in a GGUF file of the family", model_type, tensor.name);
-    check(gguf_layer(*name) < layers, "the layer of a tensor is beyond num_hidden_layers", tensor.name, layers);
-    size_t index = 0;
-    std::string key = *name;
-    if (const auto expert = expert_name(*name)) {
-      check(static_cast<int64_t>(expert->expert) < experts, "the expert of a tensor is beyond the number of experts", tensor.name, experts);
-      key = expert->stacked;
-      index = expert->expert;
-      parts[key].resize(static_cast<size_t>(experts));
-    } else {
-      parts[key].resize(1);
+    if (skipped(tensor, config, tied)) continue;
+    std::vector<GgufName> places = gguf_names(tensor.name, family);
+    if (places.empty()) fail("the tensor has no place in a GGUF file of the family", family.model_type, tensor.name);
+    for (GgufName& place : places) {
+      check(place.layer < config.layers(), "the layer of a tensor is beyond num_hidden_layers", tensor.name, config.layers());
+      add(tensor, std::move(place), config.experts(), plan);
     }
-    check(parts[key][index] == nullptr, "two tensors for one place", tensor.name, key);
-    parts[key][index] = &tensor;
   }
-  return parts;
+  return plan;
 }
 
-void require_all(const Parts& parts, int64_t layers, bool tied) {
-  const auto require = [&](const std::string& name) {
-    check(parts.count(name + ".weight") == 1, "the checkpoint lacks the tensor for", name + ".weight");
+void require_all(const Plan& plan, const GgufFamily& family, int64_t layers, bool tied) {
+  const auto require = [&](const std::string& name) { check(plan.count(name) == 1, "the checkpoint lacks the tensor for", name); };
+  const auto in_layer = [](int64_t layer, std::string_view pattern) {
+    return "blk." + std::to_string(layer) + std::string(pattern.substr(std::string_view("blk.N").size()));
   };
-  require("token_embd");
-  require("output_norm");
-  if (!tied) require("output");
+  require("token_embd.weight");
+  require("output_norm.weight");
+  if (!tied) require("output.weight");
   for (int64_t i = 0; i < layers; ++i) {
-    const std::string blk = "blk." + std::to_string(i) + ".";
-    for (const char* name : {"attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm"}) require(blk + name);
-    const bool routed = parts.count(blk + "ffn_gate_inp.weight") == 1;
-    for (const char* name : {"ffn_gate", "ffn_up", "ffn_down"}) require(blk + name + (routed ? "_exps" : ""));
+    for (const auto& rows : family.tensors)
+      for (const GgufTensor& row : rows)
+        if (row.use == GgufUse::EveryLayer) require(in_layer(i, row.gguf));
+    if (plan.count(in_layer(i, "blk.N.ffn_gate_inp.weight")) == 0) {
+      require(in_layer(i, "blk.N.ffn_up.weight"));
+      require(in_layer(i, "blk.N.ffn_down.weight"));
+    } else if (plan.count(in_layer(i, "blk.N.ffn_gate_up_exps.weight")) == 0) {
+      for (const char* name : {"blk.N.ffn_gate_exps.weight", "blk.N.ffn_up_exps.weight", "blk.N.ffn_down_exps.weight"})
+        require(in_layer(i, name));
+    }
   }
-}
-
-OutputTensor stack(const std::string& name, const std::vector<const StoredTensor*>& parts) {
-  OutputTensor out{name, DType::F32, {}, parts, 0, {}};
-  for (size_t e = 0; e < parts.size(); ++e) {
-    check(parts[e] != nullptr, "the checkpoint lacks expert", e, "of", name);
-    check(parts[e]->shape == parts[0]->shape, "experts differ in shape", parts[e]->name, parts[e]->shape, "but", parts[0]->name,
-          parts[0]->shape);
-  }
-  const bool experts = name.find("_exps.") != std::string::npos;
-  if (experts && parts[0]->shape.rank() == 2) out.shape.push_back(static_cast<int64_t>(parts.size()));
-  for (int i = 0; i < parts[0]->shape.rank(); ++i) out.shape.push_back(parts[0]->shape[i]);
-  return out;
 }
 
 }  // namespace
 
-std::string gguf_architecture(const std::string& model_type) {
+const GgufFamily& writable_family(const std::string& model_type) {
+  if (const GgufFamily* family = find_gguf_family(model_type)) return *family;
   std::string known;
-  for (const auto& family : families) {
-    if (family.model_type == model_type) return std::string(family.architecture);
-    known += (known.empty() ? "" : ", ") + std::string(family.model_type);
-  }
+  for (const GgufFamily& family : gguf_families()) known.append(known.empty() ? "" : ", ").append(family.model_type);
   fail("this family cannot be written as GGUF", model_type, "known are", known);
 }
 
-std::vector<OutputTensor> plan_tensors(const nlohmann::json& config, const TensorSource& source) {
-  const ConfigReader read(config);
-  const std::string model_type = read.text("model_type");
-  const int64_t layers = read.integer("num_hidden_layers", 1, 4096), vocab_size = read.integer("vocab_size");
-  const int64_t experts = read.find_integer({"num_local_experts", "num_experts"}, 0, 65536).value_or(0);
-  const bool tied = read.flag("tie_word_embeddings", false), permute = gguf_architecture(model_type) == "llama";
-  const Parts parts = collect(source, model_type, layers, experts, tied);
-  require_all(parts, layers, tied);
+std::vector<OutputTensor> plan_tensors(const nlohmann::json& json, const GgufFamily& family, const TensorSource& source) {
+  const ConfigView config(json);
+  const bool tied = config.flag("tie_word_embeddings", family.tied);
+  const Plan plan = collect(source, config, family, tied);
+  require_all(plan, family, config.layers(), tied);
 
   std::vector<OutputTensor> tensors;
-  for (const auto& [name, sources] : parts) {
-    OutputTensor out = stack(name, sources);
-    const bool q = name.find(".attn_q.") != std::string::npos, k = name.find(".attn_k.") != std::string::npos;
-    if (permute && (q || k)) {
-      out.permuted_heads = q ? read.integer("num_attention_heads") : read.kv_heads();
-      check(out.shape.rank() <= 2 && out.shape[0] == out.permuted_heads * read.head_dim() && read.head_dim() % 2 == 0,
-            "the rows of a projection are heads times head_dim", sources[0]->name, out.shape, "heads", out.permuted_heads, "head_dim",
-            read.head_dim());
-    }
+  for (const auto& [name, planned] : plan) {
+    OutputTensor out;
+    out.name = name;
+    out.parts = planned.parts;
+    for (size_t e = 0; e < out.parts.size(); ++e) check(out.parts[e] != nullptr, "the checkpoint lacks expert", e, "of", name);
+    arrange(*planned.row, config, source, out);
+    const Shape embedding{config.integer("vocab_size"), config.integer("hidden_size")};
     if (name == "token_embd.weight")
-      check(out.shape == Shape{vocab_size, read.integer("hidden_size")}, "the embedding is (vocab_size, hidden_size)", out.shape,
-            "config.json has", vocab_size, read.integer("hidden_size"));
+      check(out.shape == embedding, "the embedding is (vocab_size, hidden_size)", out.shape, "config.json has", embedding[0], embedding[1]);
     tensors.push_back(std::move(out));
   }
   return tensors;

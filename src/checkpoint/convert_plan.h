@@ -9,11 +9,10 @@
 
 namespace infernum {
 
-/// The general.architecture for a model_type; throws, naming the families, where there is none.
-std::string gguf_architecture(const std::string& model_type);
+/// The family of a model_type; throws, naming the families, where there is none.
+const GgufFamily& writable_family(const std::string& model_type);
 
-/// Tensors in the order of the file, with experts stacked and, for the architecture llama, rows of q and k reordered for pairs (2i, 2i+1).
-/// Types are not chosen yet. Throws for tensors without a place in the file and for missing ones.
-std::vector<OutputTensor> plan_tensors(const nlohmann::json& config, const TensorSource& source);
+/// Tensors in the order of the file. Types are not chosen yet. Throws for tensors without a place in the file and for missing ones.
+std::vector<OutputTensor> plan_tensors(const nlohmann::json& config, const GgufFamily& family, const TensorSource& source);
 
 }  // namespace infernum

@@ -7,7 +7,7 @@
 #include <unordered_map>
 
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/convert_config.h"
+#include "checkpoint/config_view.h"
 #include "checkpoint/gguf_writer.h"
 #include "checkpoint/text_file.h"
 #include "core/check.h"
@@ -90,7 +90,7 @@ std::vector<float> scores_from(const std::vector<std::string>& merges, const Voc
   for (size_t i = 0; i < scores.size(); ++i) scores[i] = v.types[i] == Normal ? -static_cast<float>(merges.size()) : 0.0f;
   for (size_t rank = merges.size(); rank-- > 0;) {
     std::string joined = merges[rank];
-    joined.erase(std::min(joined.find(' '), joined.size() - 1), 1);
+    if (const size_t space = joined.find(' '); space != joined.npos) joined.erase(space, 1);
     if (const auto id = v.ids.find(joined); id != v.ids.end() && v.types[id->second] == Normal)
       scores[id->second] = -static_cast<float>(rank);
   }
@@ -126,20 +126,20 @@ std::string special_text(const json& config, const char* key) {
   return value.is_object() ? text_of(member(value, "content")) : text_of(value);
 }
 
-void write_special_tokens(const Checkpoint& checkpoint, const json& tokenizer, const json& config, const Vocabulary& v,
+void write_special_tokens(const Checkpoint& checkpoint, const json& tokenizer, const json& config, const Vocabulary& v, uint64_t vocab_size,
                           GgufWriter& writer) {
   const std::string prefix = "tokenizer.ggml.";
   const auto id_of = [&](const std::string& token) -> std::optional<uint32_t> {
     const auto at = v.ids.find(token);
     return token.empty() || at == v.ids.end() ? std::nullopt : std::optional(at->second);
   };
-  const json model = parse_json_object(checkpoint.config_json, "config.json");
+  const json model = text_config(parse_json_object(checkpoint.config_json, "config.json"));
   const std::pair<const char*, const char*> roles[] = {
       {"bos", "bos"}, {"unk", "unknown"}, {"pad", "padding"}, {"sep", "seperator"}, {"mask", "mask"}};
   for (const auto& [ours, theirs] : roles) {
     auto id = id_of(special_text(config, (std::string(ours) + "_token").c_str()));
     const json& number = member(model, (std::string(ours) + "_token_id").c_str());
-    if (!id && number.is_number_unsigned() && number.get<uint64_t>() < v.tokens.size()) id = number.get<uint32_t>();
+    if (!id && number.is_number_unsigned() && number.get<uint64_t>() < vocab_size) id = number.get<uint32_t>();
     if (id) writer.set(prefix + theirs + "_token_id", *id);
   }
   // A file has room for three tokens that end a generation: the tokenizer's own first, then the others of the configuration.
@@ -182,6 +182,7 @@ void write_tokenizer(const Checkpoint& checkpoint, int64_t vocab_size, GgufWrite
   if (checkpoint.tokenizer_json.empty()) {
     log_warning(checkpoint.path + " has no tokenizer.json; the GGUF file will have no vocabulary");
     writer.set("tokenizer.ggml.model", std::string("no_vocab"));
+    write_special_tokens(checkpoint, {}, config, {}, static_cast<uint64_t>(vocab_size), writer);
     return;
   }
   const json tokenizer = parse_json_object(checkpoint.tokenizer_json, "tokenizer.json");
@@ -210,7 +211,7 @@ void write_tokenizer(const Checkpoint& checkpoint, int64_t vocab_size, GgufWrite
     writer.set("tokenizer.ggml.pre", pre.empty() ? std::string("default") : pre);
     writer.set("tokenizer.ggml.merges", merges);
   }
-  write_special_tokens(checkpoint, tokenizer, config, v, writer);
+  write_special_tokens(checkpoint, tokenizer, config, v, static_cast<uint64_t>(vocab_size), writer);
 }
 
 }  // namespace infernum

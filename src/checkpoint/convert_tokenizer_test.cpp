@@ -166,6 +166,7 @@ TEST(ConvertTokenizer, RefusesBrokenFiles) {
   EXPECT_EQ(
       error(R"({"pre_tokenizer": 5, "post_processor": "x", "normalizer": [], "model": {"type": "BPE", "vocab": {}, "merges": [""]}})"),
       "no error");
+  EXPECT_EQ(error(R"({"model": {"type": "BPE", "byte_fallback": true, "vocab": {"a": 0}, "merges": ["", "a", "a a"]}})"), "no error");
   std::string deep = R"({"model": {"type": "BPE", "vocab": {}, "byte_fallback": true}, "normalizer": )";
   for (int i = 0; i < 100000; ++i) deep += R"({"normalizers": [)";
   for (int i = 0; i < 100000; ++i) deep += "]}";

@@ -217,8 +217,12 @@ TEST(GgufConfig, StopTokens) {
 
 TEST(GgufNames, BothDirections) {
   const auto same = [](const char* gguf, const char* hugging_face, const char* model_type) {
-    EXPECT_EQ(hugging_face_name(gguf, model_type), hugging_face) << gguf;
-    EXPECT_EQ(gguf_name(hugging_face, model_type), gguf) << hugging_face;
+    const auto read = hugging_face_name(gguf, *find_gguf_family(model_type));
+    ASSERT_TRUE(read.has_value()) << gguf;
+    EXPECT_EQ(read->name, hugging_face);
+    const auto written = gguf_names(hugging_face, *find_gguf_family(model_type));
+    ASSERT_EQ(written.size(), 1u) << hugging_face;
+    EXPECT_EQ(written[0].name, gguf);
   };
   same("token_embd.weight", "model.embed_tokens.weight", "llama");
   same("output.weight", "lm_head.weight", "llama");
@@ -232,11 +236,18 @@ TEST(GgufNames, BothDirections) {
   same("blk.3.ffn_gate_exps.weight", "model.layers.3.block_sparse_moe.experts.w1.weight", "mixtral");
   same("blk.3.ffn_up_exps.weight", "model.layers.3.block_sparse_moe.experts.w3.weight", "mixtral");
   same("blk.3.ffn_down_exps.weight", "model.layers.3.block_sparse_moe.experts.w2.weight", "mixtral");
-  same("blk.3.ffn_down.7.weight", "model.layers.3.block_sparse_moe.experts.7.w2.weight", "mixtral");
+  const GgufFamily& mixtral = *find_gguf_family("mixtral");
+  EXPECT_EQ(hugging_face_name("blk.3.ffn_down.7.weight", mixtral)->name, "model.layers.3.block_sparse_moe.experts.7.w2.weight");
+  const auto expert = gguf_names("model.layers.3.block_sparse_moe.experts.7.w2.weight", mixtral);
+  ASSERT_EQ(expert.size(), 1u);
+  EXPECT_EQ(expert[0].name, "blk.3.ffn_down_exps.weight");
+  EXPECT_EQ(expert[0].expert, 7);
+  EXPECT_EQ(expert[0].layer, 3);
+  EXPECT_EQ(gguf_names("model.layers.0.self_attn.kv_b_proj.weight", *find_gguf_family("deepseek_v3")).size(), 2u);
   same("blk.3.attn_output.weight", "model.layers.3.self_attn.o_proj.weight", "mixtral");
   for (const char* unknown : {"rope_freqs.weight", "blk.x.attn_q.weight", "blk.1.attn_q", "blk.1.attn_q.scale", "blk.1", "", ".",
                               "blk..attn_q.weight", "blk.1.attn_q.weight.weight", "blk.1.ffn_gate.x.weight", "blk.9999999.attn_q.weight"})
-    EXPECT_EQ(hugging_face_name(unknown, "llama"), std::nullopt) << unknown;
+    EXPECT_FALSE(hugging_face_name(unknown, *find_gguf_family("llama")).has_value()) << unknown;
 }
 
 }  // namespace

@@ -4,7 +4,8 @@
 #include "checkpoint/fuzz_seeds.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/gguf_config.h"
-#include "checkpoint/gguf_names.h"
+#include "checkpoint/gguf_family.h"
+#include "checkpoint/gguf_tensors.h"
 #include "checkpoint/test_files.h"
 #include "core/check.h"
 
@@ -28,7 +29,7 @@ GgufBuilder model(const std::string& arch) {
 
 std::vector<std::string> make_seeds() {
   std::vector<std::string> seeds;
-  for (const char* arch : {"llama", "qwen2", "qwen3", "qwen3moe"}) seeds.push_back(model(arch).file());
+  for (const infernum::GgufFamily& family : infernum::gguf_families()) seeds.push_back(model(std::string(family.arch)).file());
   GgufBuilder b;
   b.u32("general.alignment", 32).raw("a", 9, little_endian<uint32_t>(3) + little_endian<uint64_t>(2) + "1234").raw("b", 7, "\x01");
   seeds.push_back(b.tensor("blk.0.attn_q.weight", {32, 2}, 2, std::string(36, 'q')).tensor("s", {}, 24, "1").file());
@@ -78,9 +79,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         if (tensor.bytes != infernum::bytes_of(tensor.dtype, tensor.shape.elements())) std::abort();
         if (tensor.data && (tensor.data < bytes.data() || tensor.bytes > bytes.data() + size - tensor.data)) std::abort();
         if (!tensor.data && tensor.bytes && opening == infernum::Opening::Complete) std::abort();
-        for (const char* family : {"llama", "mixtral", "qwen3_moe"}) infernum::hugging_face_name(tensor.name, family);
       }
-      infernum::make_gguf_config(gguf);
+      infernum::TensorSource tensors;
+      infernum::add_gguf_tensors(gguf.tensors, infernum::make_gguf_config(gguf), tensors);
     } catch (const infernum::Error&) {}
   }
   return 0;

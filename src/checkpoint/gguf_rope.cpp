@@ -1,10 +1,10 @@
 #include "checkpoint/gguf_rope.h"
 
-#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/gguf_source.h"
 #include "checkpoint/text_file.h"
 #include "core/check.h"
 
@@ -39,14 +39,28 @@ double positive(const GgufMetadata& metadata, const std::string& key, double val
   return shortest(value);
 }
 
-json yarn(const GgufMetadata& metadata, const std::string& prefix, double factor) {
-  const std::string scaling = prefix + "rope.scaling.";
+/// The factor on cos and sin for a scale, as the yarn paper has it.
+double yarn_factor(double scale, double mscale) { return scale <= 1 ? 1.0 : 0.1 * mscale * std::log(scale) + 1.0; }
+
+json yarn(const GgufMetadata& metadata, const GgufRope& file, double factor) {
+  const std::string scaling = file.prefix + "rope.scaling.";
   check(factor > 0, "gguf: yarn needs a positive factor", printable(scaling + "factor"), factor, "in", metadata.path());
   const auto original = metadata.find_int(scaling + "original_context_length", 1, INT32_MAX);
-  // llama.cpp multiplies cos and sin by attn_factor * (1 + 0.1 ln f) and always rounds the blend limits to whole dimensions.
-  const double attention = metadata.find_float(scaling + "attn_factor").value_or(1.0) * (1.0 + 0.1 * std::log(factor));
-  json rope = {{"rope_type", "yarn"}, {"factor", shortest(factor)}, {"attention_factor", attention}, {"truncate", true}};
-  rope["original_max_position_embeddings"] = original ? *original : metadata.require_int(prefix + "context_length", 1, INT32_MAX);
+  json rope = {{"rope_type", "yarn"}, {"factor", shortest(factor)}, {"truncate", file.truncated_yarn}};
+  const auto multiplier = metadata.find_float(scaling + "yarn_log_multiplier"), attn = metadata.find_float(scaling + "attn_factor");
+  double attention = attn.value_or(1.0);
+  if (multiplier.value_or(0.0) != 0) {
+    // llama.cpp takes both to be equal where the multiplier is a tenth (deepseek2), and mscale to be 1 elsewhere.
+    const double all = shortest(static_cast<float>(*multiplier / file.log_multiplier));
+    const double mscale = file.log_multiplier != 1.0 && all != 1.0 ? all : 1.0;
+    rope["mscale"] = mscale;
+    rope["mscale_all_dim"] = all;
+    attention *= yarn_factor(factor, mscale) / yarn_factor(factor, all);
+  } else {
+    attention *= yarn_factor(factor, 1.0);
+  }
+  if (attn || multiplier.value_or(0.0) == 0) rope["attention_factor"] = attention;
+  rope["original_max_position_embeddings"] = original ? *original : metadata.require_int(file.prefix + "context_length", 1, INT32_MAX);
   for (const char* side : {"beta_fast", "beta_slow"})
     if (const auto beta = metadata.find_float(scaling + "yarn_" + side)) rope[side] = positive(metadata, scaling + "yarn_" + side, *beta);
   return rope;
@@ -64,16 +78,6 @@ json longrope(const GgufMetadata& metadata, const std::string& prefix, json long
 
 }  // namespace
 
-double shortest(double value) {
-  const auto narrow = static_cast<float>(value);
-  if (static_cast<double>(narrow) != value) return value;
-  char text[32];
-  const auto end = std::to_chars(text, text + sizeof text, narrow).ptr;
-  double wide = 0;
-  std::from_chars(text, end, wide);
-  return wide;
-}
-
 json gguf_rope_parameters(const Gguf& gguf, const GgufRope& rope) {
   const GgufMetadata& metadata = *gguf.metadata;
   const std::string scaling = rope.prefix + "rope.scaling.", theta_key = rope.prefix + "rope.freq_base";
@@ -90,7 +94,7 @@ json gguf_rope_parameters(const Gguf& gguf, const GgufRope& rope) {
     parameters = longrope(metadata, rope.prefix, factors(*long_factors, rope.dims, metadata.path()),
                           factors(*short_factors, rope.dims, metadata.path()));
   } else if (type == "yarn") {
-    parameters = yarn(metadata, rope.prefix, factor);
+    parameters = yarn(metadata, rope, factor);
   } else if (type == "linear" && factor != 0 && factor != 1) {
     parameters = {{"rope_type", "linear"}, {"factor", positive(metadata, scaling + "factor", factor)}};
   } else {

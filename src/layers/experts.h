@@ -1,9 +1,7 @@
 // Experts of a mixture: gated MLPs of which every token uses a few (Shazeer et al. 2017). Each rank holds a slice of every expert.
 #pragma once
-#include <functional>
-#include <string>
-
 #include "blocks/swiglu.h"
+#include "layers/gated_mlp.h"
 #include "layers/linear.h"
 #include "ops/moe.h"
 
@@ -14,58 +12,138 @@ struct ExpertNames {
   std::string_view gate = "gate_proj", up = "up_proj", down = "down_proj";
 };
 
-/// The matrices of all experts as one stack (E, n, k), this rank's part of each. Stored per expert (`0.gate_proj.weight`), stacked
-/// (`gate_proj.weight` (E, n, k)), or with gate and up fused (`gate_up_proj` (E, 2n, k), part 0 or 1; `down_proj` (E, n, k)).
-StoredTensor read_experts(const std::function<bool(const std::string&)>& has,
-                          const std::function<StoredTensor(const std::string&, const Shape&)>& read, std::string_view leaf, int fused_part,
-                          int64_t experts, int64_t n, int64_t k, Split how, int rank, int ranks);
+struct MixtureShape {
+  int64_t hidden_size, experts, width;  ///< width: rows of an expert's gate
+  RouteParams route;
+  ExpertNames names = {};
+  bool router_bias = false;
+  bool selection_bias = false;  ///< `e_score_correction_bias` beside the router moves the choice of experts, not their weights
+  bool expert_bias = false;     ///< every matrix of every expert has a bias
+  bool interleaved = false;     ///< where gate and up are stored as one matrix, their rows alternate (gpt-oss)
+  bool weights_inputs = false;  ///< an expert sees its token times its weight, and outputs are summed as they are (Llama 4)
+};
 
-template <class B>
+enum class ExpertMatrix { Gate, Up, Down };
+
+/// One matrix of all experts as a stack (E, n, k), this rank's part: gate and up (E, width / ranks, H), down (E, H, width / ranks). Under
+/// `path` lie, told apart by names and shapes,
+///   per expert  0.gate_proj.weight (n, k) ...
+///   stacked     gate_proj.weight (E, n, k) ...
+///   fused       gate_up_proj (E, 2 width, H) and down_proj (E, H, width), or both transposed: (E, H, 2 width) and (E, width, H).
+/// What lies in one piece stays in place.
+StoredTensor read_experts(WeightSource& source, const std::string& path, const MixtureShape& shape, ExpertMatrix which, int rank,
+                          int ranks);
+
+/// Gate above up (E, 2 width, H), in place; nothing unless they are stored so and one rank has them all.
+std::optional<StoredTensor> read_gate_above_up(WeightSource& source, const std::string& path, const MixtureShape& shape, int ranks);
+
+/// The biases that belong to read_experts(): gate and up (E, width / ranks), down (E, H) whole.
+StoredTensor read_expert_biases(WeightSource& source, const std::string& path, const MixtureShape& shape, ExpertMatrix which, int rank,
+                                int ranks);
+
+/// Activation: (gate, up) -> their gated product, elementwise.
+template <class B, class Activation = SwiGlu>
 class Experts {
  public:
-  Experts(const Weights<B>& w, int64_t experts, int64_t hidden_size, int64_t width, const ExpertNames& names = {})
-      : gate_(load(w, names.gate, 0, experts, width, hidden_size, Split::Rows)),
-        up_(load(w, names.up, 1, experts, width, hidden_size, Split::Rows)),
-        down_(load(w, names.down, -1, experts, hidden_size, width, Split::Cols)) {}
+  Experts(const Weights<B>& w, const MixtureShape& shape, Activation activation = {})
+      : activation_(activation),
+        width_(shape.width),
+        weights_inputs_(shape.weights_inputs),
+        gate_(load_gate(w, shape)),
+        down_(load(w, shape, ExpertMatrix::Down)) {
+    if (!fused(w, shape)) up_ = load(w, shape, ExpertMatrix::Up);
+    if (!shape.expert_bias) return;
+    gate_bias_ = relabel<Shard>(bias(w, shape, ExpertMatrix::Gate));
+    up_bias_ = relabel<Shard>(bias(w, shape, ExpertMatrix::Up));
+    if (w.device().rank == 0) down_bias_ = bias(w, shape, ExpertMatrix::Down);  // a Partial sums over ranks: add it once
+  }
 
   /// x (T, H) through the experts in `routing`, weighted and summed: (T, H).
   Tensor<B, Partial> operator()(const Tensor<B>& x, const Routing<B>& routing) const {
-    const auto gate = multiply_experts<Shard>(x, gate_, routing.ids);
-    const auto up = multiply_experts<Shard>(x, up_, routing.ids);
-    const auto down = multiply_experts<Partial>(swiglu(gate, up), down_, routing.ids);
-    return combine_experts(down, routing.weights);
+    auto [gate, up] = gate_and_up(x, routing.ids);
+    if (weights_inputs_) {  // both are linear in x
+      const auto weights = routing.weights.reshape({routing.weights.shape().elements(), 1});
+      gate = scale_rows(gate, weights);
+      up = scale_rows(up, weights);
+    }
+    if (gate_bias_) gate = add_expert_bias(gate, *gate_bias_, routing.ids);
+    if (up_bias_) up = add_expert_bias(up, *up_bias_, routing.ids);
+    auto down = multiply_experts<Partial>(activation_(gate, up), down_, routing.ids);
+    if (down_bias_) down = add_expert_bias(down, *down_bias_, routing.ids);
+    return combine_experts(down, weights_inputs_ ? clamp(routing.weights, 1, 1) : routing.weights);
   }
 
  private:
-  static LinearWeight<B> load(const Weights<B>& w, std::string_view leaf, int fused_part, int64_t experts, int64_t n, int64_t k,
-                              Split how) {
-    const auto has = [&](const std::string& name) { return w.has(name); };
-    const auto read = [&](const std::string& name, const Shape& shape) { return w.stored(name, shape); };
-    return load_weight<B>(w.device(), read_experts(has, read, leaf, fused_part, experts, n, k, how, w.device().rank, w.device().ranks));
+  using Pair = std::pair<Tensor<B, Shard>, Tensor<B, Shard>>;
+  Pair gate_and_up(const Tensor<B>& x, const Tensor<B>& ids) const {
+    auto gate = multiply_experts<Shard>(x, gate_, ids);
+    if (up_) return {gate, multiply_experts<Shard>(x, *up_, ids)};
+    return {slice_heads(gate, 1, 0, width_), slice_heads(gate, 1, width_, width_)};
   }
-  LinearWeight<B> gate_, up_, down_;
+
+  static bool fused(const Weights<B>& w, const MixtureShape& shape) {
+    return read_gate_above_up(w.source(), w.path(), shape, w.device().ranks).has_value();
+  }
+  static LinearWeight<B> load(const Weights<B>& w, const MixtureShape& shape, ExpertMatrix which) {
+    return load_weight<B>(w.device(), read_experts(w.source(), w.path(), shape, which, w.device().rank, w.device().ranks));
+  }
+  static LinearWeight<B> load_gate(const Weights<B>& w, const MixtureShape& shape) {
+    const auto both = read_gate_above_up(w.source(), w.path(), shape, w.device().ranks);
+    return both ? load_weight<B>(w.device(), *both) : load(w, shape, ExpertMatrix::Gate);
+  }
+  static Tensor<B> bias(const Weights<B>& w, const MixtureShape& shape, ExpertMatrix which) {
+    return place_f32(w.device(), read_expert_biases(w.source(), w.path(), shape, which, w.device().rank, w.device().ranks));
+  }
+
+  Activation activation_;
+  int64_t width_;
+  bool weights_inputs_;
+  LinearWeight<B> gate_;  ///< (E, width / ranks, H), or without up_ gate above up (E, 2 width, H)
+  std::optional<LinearWeight<B>> up_;
+  LinearWeight<B> down_;  ///< (E, H, width / ranks)
+  std::optional<Tensor<B, Shard>> gate_bias_, up_bias_;
+  std::optional<Tensor<B>> down_bias_;
 };
 
-/// Router, experts and weighted sum: softmax over all experts, the top_k of them (Jiang et al. 2024).
-template <class B>
+/// Router, experts and weighted sum.
+template <class B, class Activation = SwiGlu>
 class SparseMlp {
  public:
-  SparseMlp(const Weights<B>& router, const Weights<B>& experts, int64_t count, int64_t top_k, bool renormalise, int64_t hidden_size,
-            int64_t width, const ExpertNames& names = {})
-      : router_(router, count, hidden_size),
-        experts_(experts, count, hidden_size, width, names),
-        route_{.top_k = static_cast<int>(top_k), .renormalise = renormalise} {}
+  SparseMlp(const Weights<B>& router, const Weights<B>& experts, const MixtureShape& shape, Activation activation = {})
+      : router_(router, shape.experts, shape.hidden_size, shape.router_bias), experts_(experts, shape, activation), route_(shape.route) {
+    if (shape.selection_bias) selection_bias_ = router.vector("e_score_correction_bias", shape.experts);
+  }
 
+  /// x (T, H) -> (T, H), still to be reduced over ranks.
   Tensor<B, Partial> operator()(const Tensor<B>& x) const {
     const auto logits = router_.in_f32(x);
-    const auto routing = route(logits, {}, route_);
+    const auto routing = route(logits, selection_bias_, route_);
     return experts_(x, routing);
   }
 
  private:
   FullLinear<B> router_;
-  Experts<B> experts_;
+  Experts<B, Activation> experts_;
   RouteParams route_;
+  std::optional<Tensor<B>> selection_bias_;
+};
+
+/// A mixture beside an MLP that every token uses (Dai et al. 2024).
+template <class B>
+struct SharedExpertMlp {
+  SparseMlp<B> routed;
+  GatedMlp<B> shared;
+  Tensor<B, Partial> operator()(const Tensor<B>& x) const { return add(routed(x), shared(x)); }
+};
+
+/// One kind of MLP or another, as the layer decides.
+template <class... Kinds>
+struct EitherMlp {
+  std::variant<Kinds...> mlp;
+  template <class B>
+  Tensor<B, Partial> operator()(const Tensor<B>& x) const {
+    return std::visit([&](const auto& m) { return m(x); }, mlp);
+  }
 };
 
 }  // namespace infernum

@@ -8,7 +8,7 @@
 
 namespace infernum {
 
-/// Attention: from (w / "self_attn", config, index); (x, step, state) -> Partial. Mlp: from (w, config, index), naming its own scope;
+/// Attention: from (w / its scope by the config, config, index); (x, step, state) -> Partial. Mlp: from (w, config, index), naming its own scope;
 /// x -> Partial.
 template <class B, class Attention, class Mlp>
 struct PreNormLayer {
@@ -21,7 +21,7 @@ struct PreNormLayer {
   PreNormLayer(const Weights<B>& w, const Config& c, int64_t index)
       : input_layernorm(w / "input_layernorm", c.hidden_size, c.rms_norm_eps, c.zero_centred_norm),
         post_attention_layernorm(w / "post_attention_layernorm", c.hidden_size, c.rms_norm_eps, c.zero_centred_norm),
-        self_attn(w / "self_attn", c, index),
+        self_attn(w / c.attention_scope(index), c, index),
         mlp(w, c, index),
         residual_multiplier(c.residual_multiplier) {}
 

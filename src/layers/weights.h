@@ -1,6 +1,7 @@
 // Weights: a name scope over a source of tensors. w / "mlp" / "up_proj" names model....mlp.up_proj; a missing name fails with its full
 // path.
 #pragma once
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,8 @@ class WeightSource {
  public:
   virtual ~WeightSource() = default;
   virtual bool has(const std::string& name) const = 0;
+  /// The stored shape of this name; nothing when it is absent or only described.
+  virtual std::optional<Shape> shape(const std::string& name) const = 0;
   /// The tensor of this name; throws unless it exists with exactly this shape.
   virtual StoredTensor read(const std::string& name, const Shape& shape) = 0;
 };
@@ -23,6 +26,9 @@ enum class Split { None, Rows, Cols };
 
 /// This rank's part. n (or k) must be divisible by the ranks, and by whole blocks.
 StoredTensor split(const StoredTensor& t, Split how, int rank, int ranks);
+
+/// f of every element of a vector, in F32; without data where there is none.
+StoredTensor mapped(const StoredTensor& t, float (*f)(float));
 
 /// The number in a tensor (1); 1 where only the header was read.
 float read_scalar(const StoredTensor& t);
@@ -41,6 +47,7 @@ class Weights {
 
   Device<B>& device() const { return *device_; }
   const std::string& path() const { return path_; }
+  WeightSource& source() const { return *source_; }
   bool has(std::string_view leaf) const { return source_->has(name(leaf)); }
 
   /// As stored, whole, on every rank.
@@ -54,6 +61,11 @@ class Weights {
   /// A vector in F32, this rank's part of it.
   Tensor<B, Shard> vector_part(std::string_view leaf, int64_t n) const {
     return relabel<Shard>(place_f32(*device_, split(source_->read(name(leaf), {n}), Split::Rows, device_->rank, device_->ranks)));
+  }
+  /// The same with f of every element.
+  Tensor<B, Shard> vector_part(std::string_view leaf, int64_t n, float (*f)(float)) const {
+    const StoredTensor t = mapped(source_->read(name(leaf), {n}), f);
+    return relabel<Shard>(place_f32(*device_, split(t, Split::Rows, device_->rank, device_->ranks)));
   }
   /// A matrix (n, k), this rank's part of it, in whatever format it is stored.
   LinearWeight<B> linear(std::string_view leaf, int64_t n, int64_t k, Split how) const {

@@ -1,4 +1,4 @@
-// Weights: names by scope, and parts per rank; experts from each of the three layouts that files have.
+// Weights: names by scope, and parts per rank; experts from every layout that files have.
 #include "layers/weights.h"
 
 #include <gtest/gtest.h>
@@ -47,6 +47,12 @@ class MapSource : public WeightSource {
  public:
   void add(const std::string& name, const Shape& shape, const std::vector<float>& values) { tensors_[name] = stored(name, shape, values); }
   bool has(const std::string& name) const override { return tensors_.count(name) > 0; }
+  std::optional<Shape> shape(const std::string& name) const override {
+    return has(name) ? std::optional(tensors_.at(name).shape) : std::nullopt;
+  }
+  void replace(const StoredTensor& t) { tensors_[t.name] = t; }
+  /// Only described: as a trace sees it.
+  void forget_data(const std::string& name) { tensors_.at(name).data = nullptr; }
   StoredTensor read(const std::string& name, const Shape& shape) override {
     const auto it = tensors_.find(name);
     check(it != tensors_.end() && it->second.shape == shape, "test: no such tensor", name, shape);
@@ -109,106 +115,157 @@ TEST(Weights, VectorsArePartedForRanks) {
   EXPECT_EQ(to_host(queue, w.vector("bias", 4).view()), (std::vector<float>{1, 2, 3, 4}));
 }
 
-class ExpertLayouts : public testing::TestWithParam<int> {
- protected:
-  static constexpr int64_t experts = 3, n = 4, k = 6;
+enum class Stored { PerExpert, Stacked, Fused, FusedTransposed, FusedAlternating, FusedTransposedAlternating };
 
-  /// gate has tags 0 .. 2, up 10 .. 12, down (k, n) 20 .. 22; in each layout.
+constexpr int64_t experts = 3, width = 4, hidden = 6;
+
+/// gate (width, hidden) has tags 0 .. 2, up 10 .. 12, down (hidden, width) 20 .. 22.
+float weight(ExpertMatrix which, int64_t e, int64_t i, int64_t j) { return element(static_cast<int>(which) * 10 + e, i, j); }
+/// A bias reads like column 99 of its matrix.
+float bias(ExpertMatrix which, int64_t e, int64_t i) { return weight(which, e, i, 99); }
+
+class ExpertLayouts : public testing::TestWithParam<Stored> {
+ protected:
+  MixtureShape shape() const {
+    const bool alternating = GetParam() == Stored::FusedAlternating || GetParam() == Stored::FusedTransposedAlternating;
+    return {.hidden_size = hidden, .experts = experts, .width = width, .expert_bias = true, .interleaved = alternating};
+  }
+
   MapSource source() const {
     MapSource s;
-    std::vector<float> gate, up, down, fused;
-    for (int64_t e = 0; e < experts; e++) {
-      const auto g = matrix(e, n, k), u = matrix(10 + e, n, k), d = matrix(20 + e, k, n);
-      gate.insert(gate.end(), g.begin(), g.end());
-      up.insert(up.end(), u.begin(), u.end());
-      down.insert(down.end(), d.begin(), d.end());
-      fused.insert(fused.end(), g.begin(), g.end());
-      fused.insert(fused.end(), u.begin(), u.end());
-      if (GetParam() != 0) continue;
-      s.add(std::to_string(e) + ".gate_proj.weight", {n, k}, g);
-      s.add(std::to_string(e) + ".up_proj.weight", {n, k}, u);
-      s.add(std::to_string(e) + ".down_proj.weight", {k, n}, d);
+    const auto value = [](ExpertMatrix which) {
+      return [which](int64_t e, int64_t i, int64_t j) { return j < 0 ? bias(which, e, i) : weight(which, e, i, j); };
+    };
+    if (GetParam() == Stored::PerExpert || GetParam() == Stored::Stacked) {
+      add(s, "gate_proj", width, hidden, value(ExpertMatrix::Gate));
+      add(s, "up_proj", width, hidden, value(ExpertMatrix::Up));
+    } else {
+      add(s, "gate_up_proj", 2 * width, hidden, [&](int64_t e, int64_t i, int64_t j) {
+        const bool up = shape().interleaved ? i % 2 == 1 : i >= width;
+        return value(up ? ExpertMatrix::Up : ExpertMatrix::Gate)(e, shape().interleaved ? i / 2 : i % width, j);
+      });
     }
-    if (GetParam() == 1) {
-      s.add("gate_proj.weight", {experts, n, k}, gate);
-      s.add("up_proj.weight", {experts, n, k}, up);
-      s.add("down_proj.weight", {experts, k, n}, down);
-    } else if (GetParam() == 2) {
-      s.add("gate_up_proj", {experts, 2 * n, k}, fused);
-      s.add("down_proj", {experts, k, n}, down);
-    }
+    add(s, "down_proj", hidden, width, value(ExpertMatrix::Down));
     return s;
   }
-  StoredTensor read(MapSource& s, const char* leaf, int part, int64_t rows, int64_t cols, Split how, int rank, int ranks) const {
-    return read_experts([&](const std::string& name) { return s.has(name); },
-                        [&](const std::string& name, const Shape& shape) { return s.read(name, shape); }, leaf, part, experts, rows, cols,
-                        how, rank, ranks);
+
+  StoredTensor read(MapSource& s, ExpertMatrix which, int rank, int ranks) const {
+    return read_experts(s, "mlp.experts", shape(), which, rank, ranks);
+  }
+
+ private:
+  /// Matrices of value(e, i, j) and biases of value(e, i, -1) in the layout under test.
+  template <class F>
+  void add(MapSource& s, const std::string& leaf, int64_t n, int64_t k, const F& value) const {
+    const bool transposed = GetParam() == Stored::FusedTransposed || GetParam() == Stored::FusedTransposedAlternating;
+    std::vector<float> all, biases;
+    for (int64_t e = 0; e < experts; e++) {
+      std::vector<float> one;
+      for (int64_t i = 0; i < (transposed ? k : n); i++)
+        for (int64_t j = 0; j < (transposed ? n : k); j++) one.push_back(transposed ? value(e, j, i) : value(e, i, j));
+      std::vector<float> b;
+      for (int64_t i = 0; i < n; i++) b.push_back(value(e, i, -1));
+      all.insert(all.end(), one.begin(), one.end());
+      biases.insert(biases.end(), b.begin(), b.end());
+      if (GetParam() != Stored::PerExpert) continue;
+      s.add("mlp.experts." + std::to_string(e) + "." + leaf + ".weight", {n, k}, one);
+      s.add("mlp.experts." + std::to_string(e) + "." + leaf + ".bias", {n}, b);
+    }
+    if (GetParam() == Stored::PerExpert) return;
+    const bool stacked = GetParam() == Stored::Stacked;
+    s.add("mlp.experts." + leaf + (stacked ? ".weight" : ""), transposed ? Shape{experts, k, n} : Shape{experts, n, k}, all);
+    s.add("mlp.experts." + leaf + (stacked ? ".bias" : "_bias"), {experts, n}, biases);
   }
 };
 
-TEST_P(ExpertLayouts, AllGiveTheSameStack) {
+TEST_P(ExpertLayouts, AllGiveTheSameStacks) {
   auto s = source();
   for (int ranks : {1, 2})
-    for (int rank = 0; rank < ranks; rank++) {
-      const int64_t part = n / ranks;
-      for (const auto& [leaf, fused_part, tag] : {std::tuple{"gate_proj", 0, 0}, std::tuple{"up_proj", 1, 10}}) {
-        const auto t = read(s, leaf, fused_part, n, k, Split::Rows, rank, ranks);
-        ASSERT_EQ(t.shape, (Shape{experts, part, k})) << leaf;
+    for (int rank = 0; rank < ranks; rank++)
+      for (const auto which : {ExpertMatrix::Gate, ExpertMatrix::Up, ExpertMatrix::Down}) {
+        const bool down = which == ExpertMatrix::Down;
+        const int64_t part = width / ranks, rows = down ? hidden : part, cols = down ? part : hidden;
+        const auto t = read(s, which, rank, ranks);
+        ASSERT_EQ(t.shape, (Shape{experts, rows, cols}));
         const auto values = floats(t);
         for (int64_t e = 0; e < experts; e++)
-          for (int64_t i = 0; i < part; i++)
-            for (int64_t j = 0; j < k; j++)
-              ASSERT_EQ(values[static_cast<size_t>((e * part + i) * k + j)], element(tag + e, rank * part + i, j)) << leaf;
+          for (int64_t i = 0; i < rows; i++)
+            for (int64_t j = 0; j < cols; j++)
+              ASSERT_EQ(values[static_cast<size_t>((e * rows + i) * cols + j)],
+                        weight(which, e, down ? i : rank * part + i, down ? rank * part + j : j));
+        const auto biases = read_expert_biases(s, "mlp.experts", shape(), which, rank, ranks);
+        ASSERT_EQ(biases.shape, (Shape{experts, rows}));
+        for (int64_t e = 0; e < experts; e++)
+          for (int64_t i = 0; i < rows; i++)
+            ASSERT_EQ(floats(biases)[static_cast<size_t>(e * rows + i)], bias(which, e, down ? i : rank * part + i));
       }
-      const auto t = read(s, "down_proj", -1, k, n, Split::Cols, rank, ranks);
-      ASSERT_EQ(t.shape, (Shape{experts, k, part}));
-      const auto values = floats(t);
-      for (int64_t e = 0; e < experts; e++)
-        for (int64_t i = 0; i < k; i++)
-          for (int64_t j = 0; j < part; j++)
-            ASSERT_EQ(values[static_cast<size_t>((e * k + i) * part + j)], element(20 + e, i, rank * part + j));
-    }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ExpertLayouts, testing::Values(0, 1, 2), [](const auto& p) {
-  return std::string(p.param == 0 ? "per_expert" : p.param == 1 ? "stacked" : "fused");
-});
-
-StoredTensor read_two(const StoredTensor& first, const StoredTensor& second) {
-  return read_experts([](const std::string&) { return false; },
-                      [&](const std::string& name, const Shape&) { return name[0] == '0' ? first : second; }, "up_proj", 1, 2, 2, 2,
-                      Split::Rows, 0, 1);
+TEST_P(ExpertLayouts, WhatLiesInOnePieceIsNotCopied) {
+  auto s = source();
+  const auto stored_at = [&](const std::string& name) { return s.read("mlp.experts." + name, *s.shape("mlp.experts." + name)).data; };
+  const auto both = read_gate_above_up(s, "mlp.experts", shape(), 1);
+  EXPECT_EQ(both.has_value(), GetParam() == Stored::Fused);
+  EXPECT_FALSE(read_gate_above_up(s, "mlp.experts", shape(), 2));
+  if (both) EXPECT_EQ(both->data, stored_at("gate_up_proj"));
+  if (GetParam() == Stored::Stacked) {
+    EXPECT_EQ(read(s, ExpertMatrix::Gate, 0, 1).data, stored_at("gate_proj.weight"));
+    EXPECT_EQ(read(s, ExpertMatrix::Down, 0, 1).data, stored_at("down_proj.weight"));
+  }
+  if (GetParam() == Stored::Fused || GetParam() == Stored::FusedAlternating)
+    EXPECT_EQ(read(s, ExpertMatrix::Down, 0, 1).data, stored_at("down_proj"));
 }
 
-TEST(Experts, OfOneLayerHaveOneType) {
-  const auto a = stored("0.up_proj.weight", {2, 2}, matrix(0, 2, 2));
-  auto b = stored("1.up_proj.weight", {2, 2}, matrix(1, 2, 2));
+INSTANTIATE_TEST_SUITE_P(All, ExpertLayouts,
+                         testing::Values(Stored::PerExpert, Stored::Stacked, Stored::Fused, Stored::FusedTransposed,
+                                         Stored::FusedAlternating, Stored::FusedTransposedAlternating));
+
+class TwoExperts : public testing::Test {
+ protected:
+  TwoExperts() {
+    s.add("e.0.up_proj.weight", {2, 2}, matrix(0, 2, 2));
+    s.add("e.1.up_proj.weight", {2, 2}, matrix(1, 2, 2));
+  }
+  StoredTensor read() { return read_experts(s, "e", {.hidden_size = 2, .experts = 2, .width = 2}, ExpertMatrix::Up, 0, 1); }
+  MapSource s;
+};
+
+TEST_F(TwoExperts, OfOneLayerHaveOneType) {
+  auto b = stored("e.1.up_proj.weight", {2, 2}, matrix(1, 2, 2));
   b.dtype = DType::BF16;
   b.bytes = 8;
-  const auto text = error_of([&] { read_two(a, b); });
-  EXPECT_NE(text.find("1.up_proj.weight BF16 F32"), std::string::npos) << text;
+  s.replace(b);
+  const auto text = error_of([&] { read(); });
+  EXPECT_NE(text.find("e.1.up_proj.weight BF16 F32"), std::string::npos) << text;
 }
 
-TEST(Experts, OfWhichOneIsMissingAreOnlyDescribed) {
-  const auto a = stored("0.up_proj.weight", {2, 2}, matrix(0, 2, 2));
-  auto described = stored("1.up_proj.weight", {2, 2}, matrix(1, 2, 2));
-  described.data = nullptr;
-  for (const auto& t : {read_two(a, described), read_two(described, a)}) {
+TEST_F(TwoExperts, OfWhichOneIsMissingAreOnlyDescribed) {
+  for (const char* name : {"e.0.up_proj.weight", "e.1.up_proj.weight"}) {
+    auto copy = s.read(name, {2, 2});
+    s.forget_data(name);
+    const auto t = read();
     EXPECT_EQ(t.data, nullptr);
     EXPECT_EQ(t.shape, (Shape{2, 2, 2}));
     EXPECT_EQ(t.bytes, 32);
+    s.replace(copy);
   }
 }
 
-TEST(Experts, AMissingOneIsNamedInEachLayout) {
-  MapSource s;
-  s.add("0.gate_proj.weight", {2, 2}, matrix(0, 2, 2));
-  const auto text = error_of([&] {
-    read_experts([&](const std::string& name) { return s.has(name); },
-                 [&](const std::string& name, const Shape& shape) { return s.read(name, shape); }, "gate_proj", 0, 2, 2, 2, Split::Rows, 0,
-                 1);
-  });
-  EXPECT_NE(text.find("1.gate_proj.weight (2, 2)"), std::string::npos) << text;
+TEST_F(TwoExperts, AMissingOneIsNamed) {
+  const auto text = error_of([&] { read_experts(s, "e", {.hidden_size = 2, .experts = 3, .width = 2}, ExpertMatrix::Up, 0, 1); });
+  EXPECT_NE(text.find("e.2.up_proj.weight (2, 2)"), std::string::npos) << text;
+}
+
+TEST_F(TwoExperts, BlocksCannotBeTransposed) {
+  auto gate_up = stored("e.gate_up_proj", {2, 32, 64}, std::vector<float>(2 * 32 * 64));
+  auto down = stored("e.down_proj", {2, 32, 32}, std::vector<float>(2 * 32 * 32));
+  gate_up.dtype = down.dtype = DType::Q8_0;
+  gate_up.bytes = 2 * 32 * 64 / 32 * 34;
+  down.bytes = 2 * 32 * 32 / 32 * 34;
+  s.replace(gate_up);
+  s.replace(down);
+  const auto text = error_of([&] { read_experts(s, "e", {.hidden_size = 32, .experts = 2, .width = 32}, ExpertMatrix::Up, 0, 1); });
+  EXPECT_NE(text.find("e.gate_up_proj Q8_0"), std::string::npos) << text;
 }
 
 }  // namespace

@@ -38,6 +38,8 @@ struct DecoderConfig {
   float embedding_scale = 1, logit_scale = 1, logit_softcap = 0;
   float residual_multiplier = 1;  ///< of what attention and MLP add to the residual stream
 
+  /// Name of a layer's token mixer in the checkpoint.
+  std::string_view attention_scope(int64_t) const { return "self_attn"; }
   /// Of grouped-query attention in one layer.
   AttentionShape attention(int64_t layer, bool qkv_bias, bool o_bias) const;
 

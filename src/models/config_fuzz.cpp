@@ -1,6 +1,6 @@
 // Fuzz target: any bytes are either a config.json whose network can be traced, or an Error.
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/fuzz_seeds.h"
+#include "checkpoint/fuzz_json.h"
 #include "core/check.h"
 #include "models/loader.h"
 
@@ -33,7 +33,7 @@ std::vector<std::string> make_seeds() {
 
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned random) {
   static const std::vector<std::string> seeds = make_seeds();
-  return infernum::testutil::mutate_from_seeds(seeds, data, size, max_size, random);
+  return infernum::testutil::mutate_json(seeds, data, size, max_size, random);
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -87,6 +87,12 @@ std::optional<bool> ConfigReader::boolean(std::string_view key) const {
   return v->get<bool>();
 }
 
+std::optional<bool> ConfigReader::truth(std::string_view key) const {
+  const Json* v = data_->find(key);
+  if (v && v->is_number()) return v->get<double>() != 0;
+  return boolean(key);
+}
+
 std::optional<std::string> ConfigReader::string(std::string_view key) const {
   const Json* v = data_->find(key);
   if (!v) return {};

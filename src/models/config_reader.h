@@ -21,6 +21,8 @@ class ConfigReader {
   std::optional<int64_t> integer(std::string_view key) const;
   std::optional<double> number(std::string_view key) const;
   std::optional<bool> boolean(std::string_view key) const;
+  /// A flag that some files spell as a number: then whether it is not 0.
+  std::optional<bool> truth(std::string_view key) const;
   std::optional<std::string> string(std::string_view key) const;
   std::vector<std::string> strings(std::string_view key) const;  ///< a string counts as a list of one; empty when absent
   std::vector<double> numbers(std::string_view key) const;

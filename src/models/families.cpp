@@ -25,6 +25,9 @@ const std::vector<const Family*>& families() {
       &qwen2_family,      //
       &qwen3_family,      //
       &qwen3_moe_family,  //
+      &qwen3_next_family,  //
+      &qwen3_5_family,  //
+      &qwen3_5_moe_family,  //
       &seed_oss_family,   //
       &smollm3_family,    //
   };

@@ -25,6 +25,11 @@ CheckpointSource::CheckpointSource(const Checkpoint& checkpoint, bool headers_on
 
 bool CheckpointSource::has(const std::string& name) const { return checkpoint_.tensors.find(name) != nullptr; }
 
+std::optional<Shape> CheckpointSource::shape(const std::string& name) const {
+  const StoredTensor* found = checkpoint_.tensors.find(name);
+  return found ? std::optional(found->shape) : std::nullopt;
+}
+
 StoredTensor CheckpointSource::read(const std::string& name, const Shape& shape) {
   const bool first = read_.insert(name).second;  // prefill and decode are traced: one report is enough
   const StoredTensor* found = checkpoint_.tensors.find(name);
@@ -59,6 +64,7 @@ class Headers : public WeightSource {
  public:
   explicit Headers(WeightSource& source) : source_(source) {}
   bool has(const std::string& name) const override { return source_.has(name); }
+  std::optional<Shape> shape(const std::string& name) const override { return source_.shape(name); }
   StoredTensor read(const std::string& name, const Shape& shape) override {
     StoredTensor t = source_.read(name, shape);
     t.data = nullptr;

@@ -16,6 +16,7 @@ class CheckpointSource : public WeightSource {
   /// A checkpoint opened by its headers may lack tensors: they are then described by the shape asked for, in `fallback` dtype.
   CheckpointSource(const Checkpoint& checkpoint, bool headers_only, DType fallback = DType::BF16);
   bool has(const std::string& name) const override;
+  std::optional<Shape> shape(const std::string& name) const override;
   StoredTensor read(const std::string& name, const Shape& shape) override;
   /// Throws, listing missing, misshapen and unread tensors, unless there are none.
   void check_complete(int64_t num_hidden_layers, bool tied) const;

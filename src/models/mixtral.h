@@ -19,8 +19,12 @@ struct Config : llama::Config {
 template <class B>
 struct Mlp : SparseMlp<B> {
   Mlp(const Weights<B>& w, const Config& c, int64_t)
-      : SparseMlp<B>(w / "block_sparse_moe" / "gate", w / "block_sparse_moe" / "experts", c.num_local_experts, c.num_experts_per_tok,
-                     /*renormalise=*/true, c.hidden_size, c.intermediate_size, {"w1", "w3", "w2"}) {}
+      : SparseMlp<B>(w / "block_sparse_moe" / "gate", w / "block_sparse_moe" / "experts",
+                     {.hidden_size = c.hidden_size,
+                      .experts = c.num_local_experts,
+                      .width = c.intermediate_size,
+                      .route = {.top_k = static_cast<int>(c.num_experts_per_tok), .renormalise = true},
+                      .names = {"w1", "w3", "w2"}}) {}
 };
 
 template <class B>

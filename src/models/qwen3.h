@@ -58,19 +58,19 @@ struct Attention : GroupedQueryAttention<B> {
 
 /// A mixture of experts, or in some layers of the same model a dense MLP.
 template <class B>
-class MoeMlp {
- public:
+struct MoeMlp : EitherMlp<GatedMlp<B>, SparseMlp<B>> {
   MoeMlp(const Weights<B>& w, const MoeConfig& c, int64_t layer)
-      : mlp_(c.is_sparse(layer) ? Mlp(SparseMlp<B>(w / "mlp" / "gate", w / "mlp" / "experts", c.num_experts, c.num_experts_per_tok,
-                                                   c.norm_topk_prob, c.hidden_size, c.moe_intermediate_size))
-                                : Mlp(GatedMlp<B>(w / "mlp", c.hidden_size, c.intermediate_size))) {}
-  Tensor<B, Partial> operator()(const Tensor<B>& x) const {
-    return std::visit([&](const auto& mlp) { return mlp(x); }, mlp_);
-  }
+      : EitherMlp<GatedMlp<B>, SparseMlp<B>>{
+            c.is_sparse(layer)
+                ? Kind(SparseMlp<B>(w / "mlp" / "gate", w / "mlp" / "experts",
+                                    {.hidden_size = c.hidden_size,
+                                     .experts = c.num_experts,
+                                     .width = c.moe_intermediate_size,
+                                     .route = {.top_k = static_cast<int>(c.num_experts_per_tok), .renormalise = c.norm_topk_prob}}))
+                : Kind(GatedMlp<B>(w / "mlp", c.hidden_size, c.intermediate_size))} {}
 
  private:
-  using Mlp = std::variant<GatedMlp<B>, SparseMlp<B>>;
-  Mlp mlp_;
+  using Kind = std::variant<GatedMlp<B>, SparseMlp<B>>;
 };
 
 template <class B>

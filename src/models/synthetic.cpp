@@ -60,7 +60,7 @@ std::string shape_config(std::string_view name) {
 }
 
 bool SyntheticSource::has(const std::string& name) const {
-  return name.find(".experts.") != std::string::npos && name.ends_with("_proj.weight");
+  return name.find(".experts.") != std::string::npos && name.ends_with("_proj.weight") && !name.ends_with("gate_up_proj.weight");
 }
 
 StoredTensor SyntheticSource::read(const std::string& name, const Shape& shape) {

@@ -19,6 +19,7 @@ class SyntheticSource : public WeightSource {
  public:
   explicit SyntheticSource(DType dtype) : dtype_(dtype) {}
   bool has(const std::string& name) const override;
+  std::optional<Shape> shape(const std::string&) const override { return {}; }
   StoredTensor read(const std::string& name, const Shape& shape) override;
 
  private:

@@ -240,6 +240,22 @@ TEST(ChatTemplate, LimitsHold) {
   EXPECT_THAT(failure("{% for i in range(9000) %}{{ i }}{% endfor %}", small).message, HasSubstr("more than 1000 steps"));
 }
 
+TEST(ChatTemplate, LargeDictsShrinkAtACountedCost) {
+  EXPECT_EQ(joined(render("{% set d = {} %}{% for i in range(60) %}{% set _ = d.update({i: i}) %}{% endfor %}{% for i in range(5, 55) %}{{ "
+                          "d.pop(i) - i or '' }}"
+                          "{% endfor %}{{ d[4] }} {{ d[55] }} {{ 5 in d }} {{ d.popitem()[1] }} {{ d | length }} {% set _ = d.update({5: "
+                          "'x'}) %}{{ d[5] }} "
+                          "{{ d | list | last }}")),
+            "4 55 False 59 9 x 5");
+  Limits small;  // taking one key costs a walk over the others, and is counted as such
+  small.steps = 200'000;
+  EXPECT_THAT(failure("{% set d = {} %}{% for i in range(1000) %}{% set _ = d.update({i: i}) %}{% endfor %}"
+                      "{% for i in range(1000) %}{% set _ = d.pop(i) %}{% endfor %}",
+                      small)
+                  .message,
+              HasSubstr("more than 200000 steps"));
+}
+
 // Long but flat templates are no nests: 64 macro levels and 1000 elifs fit.
 TEST(ChatTemplate, OrdinarySizesFit) {
   EXPECT_EQ(joined(render(

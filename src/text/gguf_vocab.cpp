@@ -60,7 +60,7 @@ class GgufLoader {
     } else if (v_.model == "gemma4") {
       gemma4();
     } else {
-      fail("GGUF tokenizer: unknown tokenizer.ggml.model", v_.model);
+      fail("GGUF tokenizer: tokenizer.ggml.model is llama, gpt2, bert, t5 or gemma4, not", v_.model.empty() ? "missing" : v_.model);
     }
     load_added_tokens();
     load_end_of_generation();
@@ -78,7 +78,8 @@ class GgufLoader {
 
   void load_tokens() {
     const size_t count = v_.tokens.size();
-    check(count > 0 && count <= static_cast<size_t>(TokenizerParts::kMaxVocab), "GGUF tokenizer: number of tokens", count);
+    check(count > 0, "GGUF tokenizer: tokenizer.ggml.tokens is missing or empty");
+    check(count <= static_cast<size_t>(TokenizerParts::kMaxVocab), "GGUF tokenizer: more tokens than", TokenizerParts::kMaxVocab, count);
     check(v_.token_type.empty() || v_.token_type.size() == count, "GGUF tokenizer: token_type and tokens differ in number",
           v_.token_type.size(), count);
     check(v_.scores.empty() || v_.scores.size() == count, "GGUF tokenizer: scores and tokens differ in number", v_.scores.size(), count);

@@ -21,7 +21,7 @@ Value take(Runtime& rt, Dict& dict, const Value& key, const Value* otherwise) {
   const Value* found = dict.find_key(canonical);
   if (!found) return otherwise ? *otherwise : absent_key(rt, key);
   Value out = *found;
-  rt.step(dict.items().size() / 8);
+  rt.step(dict.items().size() / 2);
   dict.erase(canonical);
   return out;
 }

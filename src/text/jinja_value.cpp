@@ -55,7 +55,10 @@ void Dict::erase(const std::string& canonical) {
   if (at == items_.size()) return;
   items_.erase(items_.begin() + static_cast<std::ptrdiff_t>(at));
   keys_.erase(keys_.begin() + static_cast<std::ptrdiff_t>(at));
-  index_.clear();
+  index_.erase(canonical);
+  if (at == items_.size()) return;
+  for (auto& [key, place] : index_)
+    if (place > at) place--;
 }
 
 void Dict::clear() {

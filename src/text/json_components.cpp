@@ -125,6 +125,7 @@ DecoderStep decoder_step(const Json& json) {
 int32_t known_id(int64_t id, const TokenizerParts& parts, const Json& at) {
   check(id >= 0 && id < static_cast<int64_t>(parts.tokens.size()), "tokenizer file: token id outside of the vocabulary", id, "at",
         at.path());
+  check(!parts.tokens[static_cast<size_t>(id)].empty(), "tokenizer file: no token has this id", id, "at", at.path());
   return static_cast<int32_t>(id);
 }
 

@@ -116,7 +116,9 @@ void load_model(const Json& model, bool byte_level, TokenizerParts& parts) {
   const std::string_view type = model_type(model);
   if (type == "BPE") {
     parts.model = load_bpe(model, byte_level, tokens);
-    if (const auto unk = model.find("unk_token")) parts.unk = parts.ids.find(unk->string());
+    if (const auto unk = model.find("unk_token")) {
+      if (const int32_t id = parts.ids.find(unk->string()); id >= 0) parts.unk = id;
+    }
     parts.byte_tokens = model.boolean_or("byte_fallback", false);
   } else if (type == "Unigram") {
     parts.model = load_unigram(model, tokens, parts.unk);

@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "checkpoint/fuzz_json.h"
 #include "core/check.h"
 #include "text/stream_decoder.h"
 #include "text/tokenizer.h"
@@ -28,6 +29,11 @@ void use(const infernum::Tokenizer& tokenizer, std::string_view text) {
 }
 
 }  // namespace
+
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned random) {
+  static const std::vector<std::string> seeds = infernum::testutil::tokenizer_json_seeds();
+  return infernum::testutil::mutate_json(seeds, data, size, max_size, random);
+}
 
 /// The table of characters is made once, which under instrumentation takes seconds: not while an input is timed.
 extern "C" int LLVMFuzzerInitialize(int*, char***) {

@@ -167,6 +167,13 @@ TEST(Tokenizer, WrongFilesAreRefusedWithAReason) {
       {with("/model/vocab/zz", 3), "same id"},
       {with("/model/vocab/zz", "3"), "not an integer"},
       {with("/model/merges/0", "a z"), "outside of the vocabulary"},
+      {[] {
+         json j = small_bpe();
+         j["added_tokens"][1]["id"] = 9;  // 6, 7 and 8 are no tokens
+         j["post_processor"] = {{"type", "BertProcessing"}, {"cls", {"<s>", 5}}, {"sep", {"<s>", 7}}};
+         return j.dump();
+       }(),
+       "no token has this id: 7"},
       {with("/model/merges/0", "a b c"), "one space"},
       {with("/model/merges/0", json::array({"a"})), "two strings"},
       {with("/model/merges/0", 5), "two strings"},

@@ -18,7 +18,7 @@ import program
 from program import DATA, SOURCE, STORYTELLER, run
 
 GOLDEN = json.loads((DATA / "storyteller/golden.json").read_text())["rows"][0]
-COMMANDS = ["run", "bench", "perplexity", "inspect", "verify", "quantize", "tokenize", "template"]
+COMMANDS = ["run", "bench", "perplexity", "inspect", "verify", "quantize", "convert", "tokenize", "template"]
 GREEDY = ["--raw", "--temperature", "0"]
 
 
@@ -119,12 +119,12 @@ class OneShot(Folder):
             self.assertTrue(child.stdout.read(6))
             child.send_signal(signal.SIGINT)
             child.stdout.read()
-            self.assertEqual(child.wait(20), 130)
+            self.assertEqual(child.wait(20 * program.SLOWDOWN), 130)
 
     def test_full_disk_is_a_failure(self):
         with open("/dev/full", "wb") as full:
             done = subprocess.run([program.Program.path, "run", STORYTELLER, "Once", "--raw", "--max-tokens", "2"], stdin=subprocess.DEVNULL, stdout=full,
-                                  stderr=subprocess.PIPE, env=program.environment(), timeout=60)
+                                  stderr=subprocess.PIPE, env=program.environment(), timeout=60 * program.SLOWDOWN)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"standard output", done.stderr)
 
@@ -188,7 +188,7 @@ class Terminal:
 
     def expect(self, text, seconds=20):
         """Waits for the text and returns what came up to it."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * program.SLOWDOWN
         while text not in self.text:
             self.assert_more(end - time.monotonic(), text)
         before, self.text = self.text.split(text, 1)
@@ -196,7 +196,7 @@ class Terminal:
 
     def expect_letter(self):
         while not re.search("[a-z]", self.text):
-            self.assert_more(20)
+            self.assert_more(20 * program.SLOWDOWN)
 
     def code(self):
         """Reads to the end and returns the exit code."""
@@ -316,6 +316,15 @@ class Tools(Folder):
             self.assertIn(kind.upper(), self.good("inspect", file))
         self.assertEqual(len(list(self.folder.iterdir())), 2)
 
+    def test_convert_keeps_the_logits(self):
+        file = self.folder / "same.gguf"
+        code, out, _ = run("convert", STORYTELLER, file)
+        self.assertEqual((code, out), (0, ""))
+        self.good("verify", file, "--golden", DATA / "storyteller/golden.safetensors")
+        self.good("convert", file, self.folder / "small.gguf", "--type", "q8_0")
+        self.assertIn("Q8_0", self.good("inspect", self.folder / "small.gguf"))
+        self.bad(2, ["q3_x", "Q4_K"], "convert", STORYTELLER, "x", "--type", "q3_x")
+
     def test_tokenize(self):
         self.assertEqual(self.good("tokenize", STORYTELLER, GOLDEN["prompt"]).split(), [str(i) for i in GOLDEN["ids"]])
         for text in ("Once upon a time", "na\u00efve caf\u00e9 \U0001f600\n two  spaces\t"):
@@ -371,7 +380,7 @@ class Page(Folder):
         self.assertGreater(len(commands), 10)
         env = program.environment({"PATH": os.path.dirname(program.Program.path) + ":" + os.environ["PATH"], "OUT": str(self.folder)})
         for command in commands:
-            done = subprocess.run(["bash", "-c", command], capture_output=True, env=env, cwd=SOURCE, stdin=subprocess.DEVNULL, timeout=120, check=False)
+            done = subprocess.run(["bash", "-c", command], capture_output=True, env=env, cwd=SOURCE, stdin=subprocess.DEVNULL, timeout=120 * program.SLOWDOWN, check=False)
             self.assertEqual(done.returncode, 0, command + "\n" + done.stderr.decode())
 
 

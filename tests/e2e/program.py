@@ -13,6 +13,9 @@ STORYTELLER = SOURCE / "models/storyteller"
 DATA = SOURCE / "tests/data"
 
 
+SLOWDOWN = float(os.environ.get("INFERNUM_TEST_SLOWDOWN", "1"))  # of a build with a sanitizer, which also reserves terabytes of address space
+
+
 class Program:
     """The binary under test; set by main()."""
 
@@ -32,12 +35,12 @@ def run(*args, stdin=None, env=None, memory=None, timeout=60, cwd=SOURCE):
 
     def limit():
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if memory:
+        if memory and SLOWDOWN == 1:
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
     data = stdin.encode() if isinstance(stdin, str) else stdin
     feed = {"stdin": subprocess.DEVNULL} if data is None else {"input": data}
-    done = subprocess.run([Program.path, *map(str, args)], capture_output=True, env=environment(env), timeout=timeout, cwd=cwd, preexec_fn=limit, **feed)
+    done = subprocess.run([Program.path, *map(str, args)], capture_output=True, env=environment(env), timeout=timeout * SLOWDOWN, cwd=cwd, preexec_fn=limit, **feed)
     return done.returncode, done.stdout.decode(errors="surrogateescape"), done.stderr.decode(errors="surrogateescape")
 
 

@@ -11,7 +11,7 @@ import unittest
 import program
 from program import DATA, STORYTELLER, run
 
-SECONDS = float(os.environ.get("INFERNUM_TEST_SECONDS", "2"))  # of CPU time, so that a busy machine does not matter
+SECONDS = float(os.environ.get("INFERNUM_TEST_SECONDS", "2")) * program.SLOWDOWN  # of CPU time, so that a busy machine does not matter
 MEMORY = 2 << 30
 LAYER = "model.layers.3.mlp.up_proj.weight"
 
@@ -108,8 +108,61 @@ class WrongInput(unittest.TestCase):
         self.story(["tokenizer.json"])
         self.replace("tokenizer.json", "{}")
         self.story(["tokenizer"])
+        for text, words in [("", ["tokenizer.json"]), ("[1]", ["an object"]), ("[" * 1000000, ["not valid JSON"]), ('{"model":' * 100000, ["not valid JSON"]),
+                            (b'{"a":"\xff"}', ["UTF-8"])]:
+            with self.subTest(text=text[:20]):
+                self.replace("tokenizer.json", text)
+                self.story(["tokenizer.json", *words])
         self.replace("tokenizer.json", None)
         self.story(["tokenizer.json"])
+        (self.model / "tokenizer.json").symlink_to("/dev/zero")
+        self.story(["not a regular file", "tokenizer.json"])
+        self.replace("tokenizer.json", None)
+        os.mkfifo(self.model / "tokenizer.json")
+        self.story(["not a regular file", "tokenizer.json"])
+
+    def test_tokenizer_parts(self):
+        def split(regex):
+            return lambda t: t.update(pre_tokenizer={"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated"})
+
+        cases = [("no model", lambda t: t.pop("model"), ["missing", "model"]), ("another model", lambda t: t["model"].update(type="Magic"), ["Magic"]),
+                 ("another part", lambda t: t.update(pre_tokenizer={"type": "Magic"}), ["Magic", "pre_tokenizer"]), ("no regex", split("(a"), ["does not compile", "(a"]),
+                 ("negative id", lambda t: t["model"]["vocab"].update(O=-1), ["range", "-1"]), ("huge id", lambda t: t["model"]["vocab"].update(O=1 << 40), [1 << 40]),
+                 ("id twice", lambda t: t["model"]["vocab"].update(O=1), ["same id", "1"]), ("no tokens", lambda t: t["model"].update(vocab={}, merges=[]), ["no tokens"]),
+                 ("merge of nothing", lambda t: t["model"].update(merges=[["q!", "zz"]]), ["merge 0", "q!"]),
+                 ("half a merge", lambda t: t["model"].update(merges=["alone"]), ["merges[0]", "alone"])]
+        for name, change, words in cases:
+            with self.subTest(name):
+                tokenizer = json.loads((STORYTELLER / "tokenizer.json").read_text())
+                change(tokenizer)
+                self.replace("tokenizer.json", json.dumps(tokenizer))
+                self.story(words)
+        split("(a+)+$")(tokenizer := json.loads((STORYTELLER / "tokenizer.json").read_text()))
+        self.replace("tokenizer.json", json.dumps(tokenizer))
+        self.story(["regex", "limit"], prompt="a" * 5000 + "b")
+
+    def test_tokenizer_config(self):
+        (self.model / "chat_template.jinja").unlink(missing_ok=True)
+        for text, words in [("{", ["tokenizer_config.json"]), ("[" * 100000, ["tokenizer_config.json"]), ('{"chat_template": 3}', ["chat_template", "string", "list"]),
+                            ('{"chat_template": [{"name": "x"}]}', ["name", "template"]), ('{"bos_token": 7}', ["tokenizer_config.json", "bos_token"])]:
+            with self.subTest(text=text[:20]):
+                self.replace("tokenizer_config.json", text)
+                self.refused(words, "run", self.model, "Once", "--max-tokens", "1")
+        keys = "".join('"k%d":1,' % i for i in range(1 << 18))
+        self.replace("tokenizer_config.json", "{" + keys + '"chat_template":"{{ raise_exception(\'the last key\') }}"}')
+        self.refused(["the last key"], "run", self.model, "Once", "--max-tokens", "1")
+
+    def test_generation_config(self):
+        good = json.loads((STORYTELLER / "generation_config.json").read_text())
+        for key, value in [("temperature", "hot"), ("temperature", -1), ("temperature", 1e300), ("top_k", 1e300), ("top_k", 2.5), ("top_k", -1), ("top_p", 2),
+                           ("do_sample", "no"), ("eos_token_id", "x"), ("eos_token_id", -1), ("eos_token_id", [1, "x"])]:
+            with self.subTest(key=key, value=value):
+                self.replace("generation_config.json", json.dumps({**good, key: value}))
+                self.refused([key], "run", self.model, "Once", "--raw", "--max-tokens", "1")
+        for text in ("{", "[]"):
+            with self.subTest(text=text):
+                self.replace("generation_config.json", text)
+                self.refused(["generation_config.json"], "run", self.model, "Once", "--raw")
 
     # safetensors
 
@@ -138,10 +191,32 @@ class WrongInput(unittest.TestCase):
         for name, change in [("overlap", offsets(begin - 64, end - 64)), ("beyond", offsets(begin, 1 << 50)), ("backwards", offsets(end, begin)),
                              ("size", lambda h: h[LAYER].update(shape=[768, 257])), ("overflow", lambda h: h[LAYER].update(shape=[2**62, 2**62])),
                              ("dtype", lambda h: h[LAYER].update(dtype="Q9")), ("negative", lambda h: h[LAYER].update(shape=[-1, 256])),
-                             ("hole", lambda h: h.pop(LAYER))]:
+                             ("hole", lambda h: h.pop(LAYER)), ("fraction", lambda h: h[LAYER].update(shape=[768.5, 256])),
+                             ("rank", lambda h: h[LAYER].update(shape=[1] * 10000)), ("kinds", lambda h: h.update({LAYER: {"dtype": 7, "shape": "x"}}))]:
             with self.subTest(name):
                 self.header(change)
                 self.story(["safetensors"])
+        text = raw[8 : 8 + first].rstrip()
+        twice = text[:-1] + b',"%s":%s}' % (LAYER.encode(), json.dumps(json.loads(text)[LAYER]).encode())
+        many = b"{%s}" % b",".join(b'"t%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}' % i for i in range(300000))
+        for name, text, words in [("name twice", twice, ["duplicate", LAYER]), ("deep", b'{"a":' * 50000, ["nested"]), ("many", many, ["not covered"]),
+                                  ("UTF-8", b'{"\xff":{}}', ["UTF-8"])]:
+            with self.subTest(name):
+                self.replace("model.safetensors", struct.pack("<Q", len(text)) + text + raw[8 + first :])
+                self.story(["model.safetensors", *words])
+
+    def test_shards(self):
+        names = [name for name in program.read_safetensors(STORYTELLER / "model.safetensors")]
+        raw = (STORYTELLER / "model.safetensors").read_bytes()
+        self.replace("model.safetensors", None)
+        self.replace("a.safetensors", raw)
+        every = dict.fromkeys(names, "a.safetensors")
+        for index, words in [({"weight_map": {**every, "extra": "a.safetensors"}}, ["missing from its shard", "extra"]), ({}, ["weight_map"]),
+                             ({"weight_map": []}, ["weight_map"]), ({"weight_map": {LAYER: 3}}, ["weight_map", LAYER]), ({"weight_map": {LAYER: "/etc/passwd"}}, ["/etc/passwd"]),
+                             ({"weight_map": {LAYER: "b.safetensors"}}, ["b.safetensors"])]:
+            with self.subTest(words=words):
+                self.replace("model.safetensors.index.json", json.dumps(index))
+                self.story(words)
 
     def tensors(self, change):
         tensors = program.read_safetensors(STORYTELLER / "model.safetensors")
@@ -158,6 +233,16 @@ class WrongInput(unittest.TestCase):
         self.story(["unknown to this architecture", "model.layers.3.mlp.spin.weight"])
         self.tensors(lambda t: t.update({LAYER: ("I8", [768, 256], t[LAYER][2][: 768 * 256])}))
         self.story([LAYER, "I8"])
+        self.tensors(lambda t: t.update({"model.norm.weight": ("F64", [256], bytes(2048))}))
+        self.story(["model.norm.weight", "F64"])
+
+    def test_values_that_are_not_finite(self):
+        for name, change, place in [("infinity", {LAYER: ("BF16", [768, 256], b"\x80\x7f" * (768 * 256))}, "layer 3"),
+                                    ("embedding", {"model.embed_tokens.weight": ("BF16", [4096, 256], b"\xc0\x7f" * (4096 * 256))}, "the embedding"),
+                                    ("too large", {"model.norm.weight": ("F32", [256], struct.pack("<f", 3e38) * 256)}, "layer 7")]:
+            with self.subTest(name):
+                self.tensors(lambda t, c=change: t.update(c))
+                self.story(["not finite", place])
 
     def test_nan_weights(self):
         self.tensors(lambda t: t.update({LAYER: ("BF16", [768, 256], b"\xc0\x7f" + t[LAYER][2][2:])}))
@@ -184,6 +269,43 @@ class WrongInput(unittest.TestCase):
                 file.write_bytes(content)
                 self.story(["gguf"], file)
 
+    def test_gguf_values(self):
+        raw = (DATA / "gguf/storyteller-Q4_K_M.gguf").read_bytes()
+        file = self.folder / "x.gguf"
+
+        def text(name):
+            return struct.pack("<Q", len(name)) + name.encode()
+
+        def place(name):
+            return raw.index(text(name)) + 8 + len(name)
+
+        def patched(at, *values):
+            new = struct.pack("<" + values[0], *values[1:])
+            return raw[:at] + new + raw[at + len(new) :]
+
+        up, tokens, architecture = place("blk.3.ffn_up.weight"), place("tokenizer.ggml.tokens"), place("general.architecture")
+        cases = [(key, patched(place(key) + 4, "I", value), [key, value]) for key, value in
+                 [("llama.block_count", 0), ("llama.block_count", 4000000000), ("llama.embedding_length", 0), ("llama.attention.head_count", 0),
+                  ("llama.context_length", 0), ("llama.feed_forward_length", 1 << 31)]]
+        cases += [("width", patched(place("llama.embedding_length") + 4, "I", 257), ["another shape", "257"]),
+                  ("heads", patched(place("llama.attention.head_count") + 4, "I", 7), ["heads", "7", "2"]),
+                  ("NaN", patched(place("llama.attention.layer_norm_rms_epsilon") + 4, "f", float("nan")), ["not finite", "layer_norm_rms_epsilon"]),
+                  ("architecture", raw[: architecture + 12] + b"warp9" + raw[architecture + 17 :], ["warp9", "qwen3"]),
+                  ("value type", patched(architecture, "I", 99), ["general.architecture", "99"]), ("array length", patched(tokens + 8, "Q", 1 << 60), ["tokens", 1 << 60]),
+                  ("arrays of arrays", patched(tokens + 4, "I", 9), ["nested", "tokens"]), ("missing key", raw.replace(text("llama.block_count"), text("llama.blocc_count"), 1), ["missing", "llama.block_count"]),
+                  ("no tokenizer", raw.replace(text("tokenizer.ggml.model"), text("tokenizer.ggml.modem"), 1), ["tokenizer.ggml.model", "missing"]),
+                  ("no tokens", raw.replace(text("tokenizer.ggml.tokens"), text("tokenizer.ggml.tokenz"), 1), ["tokenizer.ggml.tokens", "missing"])]
+        for name, at, values, words in [("dimensions", 0, ("I", 9), ["at most 4", "9"]), ("product", 4, ("QQ", 1 << 62, 1 << 62), ["overflow"]), ("row", 4, ("Q", 255), ["blocks", "255"]),
+                                        ("empty", 4, ("Q", 0), ["(768, 0)"]), ("type", 20, ("I", 99), ["99"]), ("larger type", 20, ("I", 0), ["overlap"]),
+                                        ("misaligned", 24, ("Q", 3), ["aligned"]), ("beyond", 24, ("Q", 1 << 50), ["exceeds the file"]), ("overlap", 24, ("Q", 0), ["overlap"])]:
+            cases.append((name, patched(up + at, *values), words + ["blk.3.ffn_up" if name != "empty" else "model.layers.3"]))
+        other = raw[: up - 19] + b"blk.4.ffn_up.weight" + raw[up:]
+        cases += [("name twice", other, ["duplicate", "blk.4.ffn_up.weight"]), ("NaN blocks", raw[:-300000] + b"\xff" * 1000 + raw[-299000:], ["not finite"])]
+        for name, content, words in cases:
+            with self.subTest(name):
+                file.write_bytes(content)
+                self.story(words, file)
+
     # What the user types
 
     def test_prompts(self):
@@ -193,6 +315,7 @@ class WrongInput(unittest.TestCase):
         code, out, err = run("run", STORYTELLER, "--raw", "--temperature", "0", "--max-tokens", "2", stdin=b"a\xff\xfeb")
         self.assertEqual(code, 0, err)
         self.assertTrue(out.startswith("a\ufffd\ufffdb"), out)
+        self.assertEqual(run("run", STORYTELLER, "a\udcff\udcfeb", "--raw", "--temperature", "0", "--max-tokens", "2")[1], out)
 
     def test_templates_and_messages(self):
         file = self.folder / "bad.jinja"
@@ -207,7 +330,13 @@ class WrongInput(unittest.TestCase):
         with open(self.folder / "huge", "wb") as huge:
             huge.truncate(1 << 40)
         self.refused(["huge", 1 << 40], "run", STORYTELLER, "Once", "--chat-template", self.folder / "huge")
-        for text in ("[", "3", '[{"content": "x"}]', "[1]"):
+        for text, words in [("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", ["64 levels"]), ("{{ " + "(" * 100000 + "1" + ")" * 100000 + " }}", ["150 levels"]),
+                            ("{{ messages | magic }}", ["magic"])]:
+            with self.subTest(text[:40]):
+                file.write_text(text)
+                self.refused(words, "template", STORYTELLER, "--chat-template", file, stdin='[{"role": "user", "content": "x"}]')
+        many = "[{" + "".join('"k%d":1,' % i for i in range(1 << 18)) + '"content":"x"}]'
+        for text in ("[", "3", '[{"content": "x"}]', "[1]", b"\xff", '["\\ud800"]', "[" * 1000000, "[" * 1000000 + "]" * 1000000, many):
             with self.subTest(text):
                 self.refused([], "template", STORYTELLER, stdin=text)
         self.replace("tokenizer_config.json", "{")

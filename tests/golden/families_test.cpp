@@ -256,6 +256,7 @@ std::vector<Variant> variants() {
       "cohere2", "ernie4_5", "glm4", "granite", "hunyuan-dense", "olmo2", "olmo3",  //
       "phi3", "phi3-longrope", "phi4-partial", "seed-oss", "smollm3",               //
       "qwen2-swa", "qwen2-tied",                                                                                   //
+      "qwen3-next", "qwen3_5-text", "qwen3_5-moe-text",                                                            //
       "qwen3", "qwen3-moe", "qwen3-moe-nonorm",                                                                    //
   };
   for (const char* folder : folders)
