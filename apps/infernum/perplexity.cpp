@@ -17,7 +17,7 @@ int perplexity(const PerplexityFlags& flags) {
   const Tokenizer tokenizer = load_tokenizer(session.checkpoint);
   std::string text = read_text_file(flags.file, int64_t{1} << 30);
   if (flags.bytes > 0 && flags.bytes < static_cast<int64_t>(text.size())) text.resize(static_cast<size_t>(flags.bytes));
-  const std::vector<int32_t> ids = tokenizer.encode(text);
+  const std::vector<int32_t> ids = encode_plain(session.checkpoint, tokenizer, text);
   const int64_t context = flags.context, windows = static_cast<int64_t>(ids.size()) / context;
   check(context >= 4 && context <= session.model->info().context, "perplexity: --context lies between 4 and the model's context", context,
         session.model->info().context);

@@ -86,7 +86,7 @@ class Talk {
       messages_.push_back({{"role", "user"}, {"content", prompt}});
       request.prompt = chat_->encode(messages_);
     } else {
-      request.prompt = tokenizer_.encode(prompt);
+      request.prompt = encode_plain(session_.checkpoint, tokenizer_, prompt);
     }
     request.sampling = sampling_;
     request.stop = flags_.stop;

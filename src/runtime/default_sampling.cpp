@@ -43,6 +43,13 @@ void take_generation_config(const std::string& text, const Given& given, Samplin
   take(s.min_p, find("min_p"), "min_p");
   take(s.typical_p, find("typical_p"), "typical_p");
   take(s.repetition_penalty, find("repetition_penalty"), "repetition_penalty");
+  if (const auto at = config.find("suppress_tokens"); at != config.end() && !at->is_null()) {
+    check(at->is_array(), "generation_config.json: suppress_tokens is a list of token ids");
+    for (const auto& id : *at) {
+      check(id.is_number_unsigned() && id.get<uint64_t>() <= INT32_MAX, "generation_config.json: suppress_tokens is a list of token ids");
+      s.suppress_tokens.push_back(id.get<int32_t>());
+    }
+  }
   const auto sampled = config.find("do_sample");
   if (sampled == config.end() || sampled->is_null()) return;
   check(sampled->is_boolean(), "generation_config.json: do_sample is true or false");

@@ -55,6 +55,14 @@ TEST(DefaultSampling, NoSamplingMeansGreedy) {
   EXPECT_EQ(of_json("").temperature, 1);
 }
 
+TEST(DefaultSampling, SuppressedTokens) {
+  EXPECT_THAT(of_json(R"({"suppress_tokens":[258883,7],"top_k":64})").suppress_tokens, testing::ElementsAre(258883, 7));
+  EXPECT_THAT(of_json(R"({"suppress_tokens":null})").suppress_tokens, testing::IsEmpty());
+  for (const char* json : {R"({"suppress_tokens":7})", R"({"suppress_tokens":[-1]})", R"({"suppress_tokens":[1.5]})",
+                           R"({"suppress_tokens":[4294967296]})", R"({"suppress_tokens":["a"]})"})
+    EXPECT_THROW(of_json(json), Error) << json;
+}
+
 TEST(DefaultSampling, RefusesWhatIsNoNumber) {
   for (const char* json : {"[]", "{", R"({"top_k":1.5})", R"({"top_k":1e300})", R"({"temperature":"hot"})", R"({"temperature":1e39})",
                            R"({"do_sample":"no"})", R"({"top_p":[0.5]})"})

@@ -132,6 +132,50 @@ TEST_P(ExecutorTest, ABadStepChangesNothing) {
             1e-5);
 }
 
+/// Two sequences with one beginning, a fork at a checkpoint that has long been passed, and a sequence that goes back to it.
+TEST_P(ExecutorTest, AForkGoesOnAsIfComputedFromScratch) {
+  const auto model = load(GetParam());
+  const int64_t vocab = model->info().vocab_size, border = 48;
+  const auto parent = random_tokens(120, vocab, 1), other = random_tokens(60, vocab, 2), third = random_tokens(37, vocab, 3);
+  const auto joined = [&](const std::vector<int32_t>& rest) {
+    std::vector<int32_t> all(parent.begin(), parent.begin() + border);
+    all.insert(all.end(), rest.begin(), rest.end());
+    return all;
+  };
+  const auto from_scratch = [&](const std::vector<int32_t>& tokens, int64_t first) {
+    const auto all = test::SingleSequence(*model, static_cast<int64_t>(tokens.size())).append(tokens);
+    return std::vector<float>(all.begin() + first * vocab, all.end());
+  };
+  const auto want_parent = from_scratch(parent, 100), want_other = from_scratch(joined(other), border),
+             want_third = from_scratch(joined(third), border);
+
+  CachePools pools(*model, 400, 3, 0, 2);
+  SequenceCache cache(pools);
+  cache.keep(border);
+  const auto append = [&](SequenceCache& c, std::span<const int32_t> tokens, std::vector<float>& logits) {
+    ASSERT_TRUE(c.reserve(c.length() + static_cast<int64_t>(tokens.size())));
+    const StepItem item{&c, tokens, c.length(), StepItem::Logits::All};
+    const auto values = run_step(*model, std::span(&item, 1)).values;
+    logits.insert(logits.end(), values.begin(), values.end());
+  };
+  std::vector<float> unused, got_parent, got_other, got_third;
+  append(cache, std::span(parent).first(20), unused);
+  append(cache, std::span(parent).subspan(20, 80), unused);  // over the checkpoint
+  std::optional<SequenceCache> fork = cache.fork(border);
+  ASSERT_TRUE(fork);
+  for (size_t i = 0; i < 20; i++) {
+    append(cache, std::span(parent).subspan(100 + i, 1), got_parent);
+    append(*fork, std::span(other).subspan(2 * i, 2), got_other);
+  }
+  cache.rewind(border);
+  append(cache, third, got_third);
+  cache.clear();
+  append(*fork, std::span(other).subspan(40), got_other);
+  EXPECT_LE(relative_error(got_parent, want_parent), 1e-5);
+  EXPECT_LE(relative_error(got_other, want_other), 1e-5);
+  EXPECT_LE(relative_error(got_third, want_third), 1e-5);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, ExecutorTest, testing::Values("mistral-swa", "qwen3"), [](const auto& p) {
   std::string name = p.param;
   std::replace(name.begin(), name.end(), '-', '_');

@@ -97,10 +97,11 @@ class Generator::Running {
   Clock::time_point start_;
 };
 
-/// The sequence of the last continue_with(): its cache and which tokens that holds.
+/// The sequence of the last continue_with(): its cache, which tokens that holds, and a border to which it can go back.
 struct Generator::Kept {
   SequenceCache cache;
   std::vector<int32_t> tokens;
+  int64_t checkpoint = 0;
 };
 
 Generator::Generator(Model& model, Tokenizer tokenizer, GeneratorOptions options)
@@ -108,7 +109,7 @@ Generator::Generator(Model& model, Tokenizer tokenizer, GeneratorOptions options
       tokenizer_(std::move(tokenizer)),
       options_(options),
       pools_(model, options.cache_tokens > 0 ? options.cache_tokens : model.info().context * options.max_sequences, options.max_sequences,
-             options.prefill_chunk) {}
+             options.prefill_chunk, 1) {}
 
 Generator::~Generator() = default;
 
@@ -154,14 +155,18 @@ std::vector<Generation> Generator::run(const std::vector<GenerationRequest>& req
 
 Generation Generator::continue_with(const GenerationRequest& request, const OnText& on_text) {
   check_request(request);
-  if (!kept_) kept_ = std::make_unique<Kept>(Kept{SequenceCache(pools_), {}});
-  // At least one token is computed, for its logits. What a window has passed or a state has swallowed is gone: start over.
+  if (!kept_) kept_ = std::make_unique<Kept>(Kept{SequenceCache(pools_), {}, 0});
+  // At least one token is computed, for its logits.
   const auto shared = std::mismatch(kept_->tokens.begin(), kept_->tokens.end(), request.prompt.begin(), request.prompt.end() - 1).first -
                       kept_->tokens.begin();
-  const auto& groups = model_.info().groups;
-  const bool forgets = std::any_of(groups.begin(), groups.end(), [](const Retention& r) { return r.kind != Retention::Kind::All; });
-  int64_t done = forgets && shared < static_cast<std::ptrdiff_t>(kept_->tokens.size()) ? 0 : shared;
-  if (done == 0) kept_->cache.clear();
+  const int64_t done = kept_->cache.longest_prefix(shared);
+  kept_->cache.rewind(done);
+  // Templates often write the last answer, and what opens it, otherwise in the next turn: keep a place shortly before the prompt's end.
+  const int64_t checkpoint = static_cast<int64_t>(request.prompt.size()) / block_tokens * block_tokens - block_tokens;
+  if (checkpoint > done) {
+    kept_->cache.forget(kept_->checkpoint);
+    kept_->cache.keep(kept_->checkpoint = checkpoint);
+  }
   std::vector<Running> running;
   running.emplace_back(0, request, tokenizer_, kept_->cache, done);
   kept_->tokens.resize(static_cast<size_t>(done));

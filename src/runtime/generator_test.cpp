@@ -133,6 +133,37 @@ TEST(Generator, RefusesWhatCannotRunBeforeAnythingRuns) {
   EXPECT_EQ(generator.run({m.request("Once", 2)})[0].tokens.size(), 2u);
 }
 
+TEST(Generator, AForgetfulModelGoesBackToItsCheckpoint) {
+  for (const char* name : {"mistral-swa"}) {
+    const auto model = load_model(open_checkpoint(std::string(INFERNUM_BINARY_DIR) + "/data/models/" + name), [] {
+      ModelOptions o;
+      o.threads = 2;
+      return o;
+    }());
+    const Tokenizer tokenizer = Bundled().tokenizer;
+    GenerationRequest request;
+    for (int32_t i = 0; i < 100; i++) request.prompt.push_back(i * 7 % 250);
+    request.sampling.temperature = 0;
+    request.max_tokens = 60;
+    Generator turns(*model, tokenizer, {.prefill_chunk = 64});
+    const auto first = turns.continue_with(request);
+    GenerationRequest next = request;
+    next.prompt.resize(95);  // the end of the prompt reads otherwise in the next turn
+    for (int32_t i = 0; i < 40; i++) next.prompt.push_back(i * 5 % 250);
+    const auto second = turns.continue_with(next);
+    EXPECT_EQ(second.cached_tokens, 80) << name;
+    GenerationRequest third = next;
+    for (const auto& t : second.tokens) third.prompt.push_back(t.id);
+    third.prompt.push_back(3);
+    const auto last = turns.continue_with(third);
+    EXPECT_EQ(last.cached_tokens, static_cast<int64_t>(third.prompt.size()) - 2) << "all but the token sampled last and the new one";
+    Generator fresh(*model, tokenizer);
+    EXPECT_EQ(ids(first), ids(fresh.run({request})[0]));
+    EXPECT_EQ(ids(second), ids(fresh.run({next})[0]));
+    EXPECT_EQ(ids(last), ids(fresh.run({third})[0]));
+  }
+}
+
 TEST(Generator, AWindowedModelNeedsBlocksForItsWindowOnly) {
   Checkpoint checkpoint = open_checkpoint(std::string(INFERNUM_BINARY_DIR) + "/data/models/mistral-swa");
   ModelOptions options;

@@ -119,6 +119,8 @@ int32_t sample(std::span<float> logits, const SamplingParams& s, std::span<const
                int64_t position, int64_t usable) {
   for (const auto& [id, bias] : s.logit_bias) logits[static_cast<size_t>(id)] += bias;
   apply_penalties(logits, s, prompt, output);
+  for (int32_t id : s.suppress_tokens)
+    if (id >= 0 && static_cast<size_t>(id) < logits.size()) logits[static_cast<size_t>(id)] = -INFINITY;
   const auto count = static_cast<int32_t>(std::min<int64_t>(usable, static_cast<int64_t>(logits.size())));
   int32_t best = -1;
   for (int32_t i = 0; i < count; i++) {

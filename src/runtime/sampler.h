@@ -21,6 +21,7 @@ struct SamplingParams {
   float frequency_penalty = 0;   ///< subtracted once per occurrence in the output
   float presence_penalty = 0;    ///< subtracted if the token occurs in the output
   std::unordered_map<int32_t, float> logit_bias;
+  std::vector<int32_t> suppress_tokens;  ///< never chosen; an id outside of the vocabulary is none to choose
   uint64_t seed = 0;
 };
 

@@ -210,6 +210,15 @@ TEST(Sampler, BiasDecides) {
   EXPECT_EQ(draw({9, 8, 7}, s), 1);
 }
 
+TEST(Sampler, SuppressedTokensAreNeverChosen) {
+  SamplingParams s;
+  s.suppress_tokens = {1, 99};
+  s.logit_bias = {{1, 100.f}};
+  for (int64_t i = 0; i < 200; i++) EXPECT_NE(draw({2, 9, 2}, s, i), 1);
+  s.temperature = 0;
+  EXPECT_EQ(draw({2, 9, 3}, s), 2);
+}
+
 TEST(Sampler, PaddingRowsAreNeverChosen) {
   Logits logits{0, 1, 2, 100, NAN};
   SamplingParams s;

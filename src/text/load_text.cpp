@@ -97,6 +97,13 @@ std::vector<std::pair<std::string, std::string>> special_tokens(const Tokenizer&
   return list;
 }
 
+bool needs_bos(const Checkpoint& c) {
+  if (c.config_json.empty()) return false;
+  const Json config = parse_ordered_json(c.config_json, "config.json");
+  const auto type = config.is_object() ? config.find("model_type") : config.end();
+  return type != config.end() && type->is_string() && type->get_ref<const std::string&>().rfind("gemma", 0) == 0;
+}
+
 }  // namespace
 
 Tokenizer load_tokenizer(const Checkpoint& checkpoint) {
@@ -111,6 +118,13 @@ std::vector<int32_t> end_of_generation_ids(const Checkpoint& checkpoint, const T
   ids.insert(ids.end(), more.begin(), more.end());
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
+}
+
+std::vector<int32_t> encode_plain(const Checkpoint& checkpoint, const Tokenizer& tokenizer, std::string_view text) {
+  std::vector<int32_t> ids = tokenizer.encode(text);
+  const auto bos = tokenizer.bos_id();
+  if (bos && needs_bos(checkpoint) && (ids.empty() || ids.front() != *bos)) ids.insert(ids.begin(), *bos);
   return ids;
 }
 
