@@ -8,15 +8,17 @@
 namespace infernum {
 const std::vector<const Family*>& families() {
   static const std::vector<const Family*> list{
-      &llama_family,      //
-      &mistral_family,    //
-      &mixtral_family,    //
-      &gemma2_family,     //
-      &gemma3_family,     //
-      &gemma4_family,     //
-      &qwen2_family,      //
-      &qwen3_family,      //
-      &qwen3_moe_family,  //
+      &deepseek_v2_family,  //
+      &deepseek_v3_family,  //
+      &glm4_moe_family,     //
+      &gpt_oss_family,      //
+      &llama_family,        //
+      &llama4_family,       //
+      &mistral_family,      //
+      &mixtral_family,      //
+      &qwen2_family,        //
+      &qwen3_family,        //
+      &qwen3_moe_family,    //
   };
   return list;
 }

@@ -203,6 +203,8 @@ std::vector<Variant> variants() {
   std::vector<Variant> list;
   static constexpr const char* folders[] = {
       "llama-gqa", "llama2-mha", "llama3-rope", "llama-bias", "llama-dynamic", "llama-linear-rope", "llama-yarn",  //
+      "deepseek-v2", "deepseek-v3", "deepseek-v3-noqlora",                                                         //
+      "glm4-moe", "gpt-oss", "llama4-text",                                                                        //
       "mistral-swa",                                                                                               //
       "mixtral",                                                                                                   //
       "gemma2", "gemma3-text", "gemma4-text",                                                                      //
