@@ -9,14 +9,19 @@ namespace infernum {
 const std::vector<const Family*>& families() {
   static const std::vector<const Family*> list{
       &cohere2_family,      //
+      &deepseek_v2_family,  //
+      &deepseek_v3_family,  //
       &ernie4_5_family,     //
       &gemma2_family,       //
       &gemma3_family,       //
       &gemma4_family,       //
       &glm4_family,         //
+      &glm4_moe_family,     //
+      &gpt_oss_family,      //
       &granite_family,      //
       &hunyuan_family,      //
       &llama_family,        //
+      &llama4_family,       //
       &ministral3_family,   //
       &mistral_family,      //
       &mixtral_family,      //

@@ -6,7 +6,12 @@
 
 namespace infernum {
 
+extern const Family deepseek_v2_family;
+extern const Family deepseek_v3_family;
+extern const Family glm4_moe_family;
+extern const Family gpt_oss_family;
 extern const Family llama_family;
+extern const Family llama4_family;
 extern const Family mistral_family;
 extern const Family mixtral_family;
 extern const Family gemma2_family;
