@@ -251,7 +251,6 @@ TEST_P(Families, EveryConstantMatters) {
 }
 
 /// Every golden checkpoint, in each spelling of its config.
-/// Every golden checkpoint, in each spelling of its config.
 std::vector<Variant> variants() {
   std::set<std::string> folders;
   for (const auto& entry : std::filesystem::directory_iterator(test::data("models")))
