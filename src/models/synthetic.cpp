@@ -1,5 +1,7 @@
 #include "models/synthetic.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -17,6 +19,7 @@ struct PublishedShape {
   double rope_theta;
   bool tied;
   int experts = 0, experts_per_token = 0, expert_width = 0;
+  std::string_view rest = {};  ///< further keys
 };
 
 // From the models' own config.json files.
@@ -30,7 +33,32 @@ constexpr PublishedShape shapes[] = {
     {"qwen3-4b", "Qwen3ForCausalLM", 2560, 9728, 36, 32, 8, 128, 151936, 1e6, true},
     {"qwen3-8b", "Qwen3ForCausalLM", 4096, 12288, 36, 32, 8, 128, 151936, 1e6, false},
     {"qwen3-30b-a3b", "Qwen3MoeForCausalLM", 2048, 6144, 48, 32, 4, 128, 151936, 1e6, false, 128, 8, 768},
+    {"deepseek-v2-lite", "DeepseekV2ForCausalLM", 2048, 10944, 27, 16, 16, 64, 102400, 1e4, false, 0, 0, 0,
+     R"("q_lora_rank": null, "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+        "n_routed_experts": 64, "num_experts_per_tok": 6, "n_shared_experts": 2, "moe_intermediate_size": 1408,
+        "first_k_dense_replace": 1, "rope_scaling": {"type": "yarn", "factor": 40, "mscale": 0.707, "mscale_all_dim": 0.707,
+        "original_max_position_embeddings": 4096})"},
+    {"gpt-oss-20b", "GptOssForCausalLM", 2880, 2880, 24, 64, 8, 64, 201088, 150000, false, 0, 0, 0,
+     R"("num_local_experts": 32, "num_experts_per_tok": 4, "rope_scaling": {"rope_type": "yarn", "factor": 32, "truncate": false,
+        "original_max_position_embeddings": 4096})"},
 };
+
+/// "name" or "name/layers".
+struct ShapeName {
+  std::string_view name;
+  int layers = 0;
+};
+
+ShapeName parse(std::string_view text) {
+  const size_t slash = text.find('/');
+  if (slash == std::string_view::npos) return {text};
+  const std::string_view digits = text.substr(slash + 1);
+  ShapeName shape{text.substr(0, slash)};
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), shape.layers);
+  check(error == std::errc() && end == digits.data() + digits.size() && shape.layers > 0,
+        "bench: a number of layers stands behind the slash of a shape", text);
+  return shape;
+}
 
 }  // namespace
 
@@ -40,20 +68,23 @@ std::vector<std::string_view> shape_names() {
   return names;
 }
 
-std::string shape_config(std::string_view name) {
+std::string shape_config(std::string_view text) {
+  const auto [name, layers] = parse(text);
   std::string known;
   for (const auto& s : shapes) {
     known += (known.empty() ? "" : ", ") + std::string(s.name);
     if (s.name != name) continue;
     const auto field = [](const char* key, double value) { return std::string(", \"") + key + "\": " + describe(value); };
     std::string json = "{\"architectures\": [\"" + std::string(s.architecture) + "\"]" + field("hidden_size", s.hidden) +
-                       field("intermediate_size", s.intermediate) + field("num_hidden_layers", s.layers) +
-                       field("num_attention_heads", s.heads) + field("num_key_value_heads", s.kv_heads) + field("head_dim", s.head_dim) +
-                       field("vocab_size", s.vocab) + field("max_position_embeddings", 8192) + field("rope_theta", s.rope_theta) +
+                       field("intermediate_size", s.intermediate) +
+                       field("num_hidden_layers", layers ? std::min(layers, s.layers) : s.layers) + field("num_attention_heads", s.heads) +
+                       field("num_key_value_heads", s.kv_heads) + field("head_dim", s.head_dim) + field("vocab_size", s.vocab) +
+                       field("max_position_embeddings", 8192) + field("rope_theta", s.rope_theta) +
                        ", \"rms_norm_eps\": 1e-5, \"sliding_window\": null" + ", \"tie_word_embeddings\": " + (s.tied ? "true" : "false");
     if (s.experts)
       json += field("num_experts", s.experts) + field("num_experts_per_tok", s.experts_per_token) +
               field("moe_intermediate_size", s.expert_width) + ", \"norm_topk_prob\": true";
+    if (!s.rest.empty()) json += ", " + std::string(s.rest);
     return json + "}";
   }
   fail("bench: no such shape", name, "; known:", known);

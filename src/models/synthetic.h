@@ -9,7 +9,8 @@
 
 namespace infernum {
 
-/// config.json of a published shape: "llama-3.2-1b", "qwen3-0.6b" ...; throws, listing the known names.
+/// config.json of a published shape: "llama-3.2-1b", "qwen3-0.6b" ..., or of its first layers: "deepseek-v2-lite/4"; throws, listing the
+/// known names.
 std::string shape_config(std::string_view name);
 std::vector<std::string_view> shape_names();
 
