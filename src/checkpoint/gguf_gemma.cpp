@@ -57,7 +57,7 @@ double proportional_share(const json& divisors) {
 void read_gemma4_layers(const GgufSource& s, json& config) {
   read_layer_types(s, gemma3_period, config);
   const json& types = config["layer_types"];
-  const auto is_full = [&](int64_t i) { return types[static_cast<size_t>(i)] == "full_attention"; };
+  const auto is_full = [&](int64_t i) { return types[static_cast<size_t>(i)].get<std::string>() == "full_attention"; };
   const auto heads = s.find_per_layer("attention.head_count_kv");
   const auto widths = s.find_per_layer("feed_forward_length");
   check(heads && widths, "gguf: metadata key is missing", printable(s.key(heads ? "feed_forward_length" : "attention.head_count_kv")), "in",

@@ -1,6 +1,7 @@
 #include "checkpoint/gguf_layer_types.h"
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/config_view.h"
@@ -27,10 +28,12 @@ std::vector<bool> windowed_layers(const GgufSource& s, int64_t period) {
     for (int64_t i = 0; i < s.layers; ++i) flags.push_back(in_period(i, p));
     return flags;
   }
-  if (list->type == GgufType::Bool)
+  if (list->type == GgufType::Bool) {
     flags = s.metadata.find_bools(key).value();
-  else
-    for (const int64_t flag : s.metadata.find_ints(key).value()) flags.push_back(flag != 0);
+  } else {
+    const std::vector<int64_t> numbers = s.metadata.find_ints(key).value();
+    std::transform(numbers.begin(), numbers.end(), std::back_inserter(flags), [](int64_t n) { return n != 0; });
+  }
   check(flags.size() >= layers, "gguf: one flag for each layer is needed", printable(key), flags.size(), "layers", s.layers, "in",
         s.metadata.path());
   flags.resize(layers);

@@ -1,11 +1,12 @@
 #include "layers/experts.h"
 
+#include "core/mapped_file.h"
 #include "layers/stack.h"
 
 namespace infernum {
 namespace {
 
-enum class Storage { PerExpert, Stacked, Fused, FusedTransposed };
+enum class Storage { PerExpert, Stacked, Fused, FusedTransposed, Mxfp4 };
 
 /// GGUF keeps the suffix where Hugging Face's fused tensors have none.
 std::string fused_name(const WeightSource& source, const std::string& path, const std::string& leaf) {
@@ -18,11 +19,41 @@ std::string_view leaf_of(const ExpertNames& names, ExpertMatrix which) {
 
 Storage storage_of(const WeightSource& source, const std::string& path, const MixtureShape& m) {
   if (source.has(path + "." + std::string(m.names.gate) + ".weight")) return Storage::Stacked;
+  if (source.has(path + ".gate_up_proj_blocks")) return Storage::Mxfp4;
   const std::string gate_up = fused_name(source, path, "gate_up_proj");
   if (!source.has(gate_up)) return Storage::PerExpert;
   const bool transposed = source.shape(gate_up) == Shape{m.experts, m.hidden_size, 2 * m.width} &&
                           source.shape(fused_name(source, path, "down_proj")) == Shape{m.experts, m.width, m.hidden_size};
   return transposed ? Storage::FusedTransposed : Storage::Fused;
+}
+
+/// A stack (E, n, k) of MXFP4 whose numbers and scales are two tensors, as the blocks of GGUF: a scale, then 16 bytes of which byte j holds
+/// elements j and j + 16, where the file has elements 2 j and 2 j + 1.
+StoredTensor read_mxfp4(WeightSource& source, const std::string& name, int64_t experts, int64_t n, int64_t k) {
+  constexpr int64_t width = 32, packed = width / 2;
+  check(k % width == 0, "experts: rows of MXFP4 are whole blocks of 32", name, k);
+  const StoredTensor numbers = source.read(name + "_blocks", {experts, n, k / width, packed});
+  const StoredTensor scales = source.read(name + "_scales", {experts, n, k / width});
+  StoredTensor t;
+  t.name = name;
+  t.dtype = DType::MXFP4;
+  t.shape = {experts, n, k};
+  t.bytes = bytes_of(t.dtype, t.shape.elements());
+  if (!numbers.data || !scales.data) return t;
+  check(numbers.dtype == DType::U8 && scales.dtype == DType::U8, "experts: MXFP4 is stored as bytes", name, numbers.dtype, scales.dtype);
+  auto blocks = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(t.bytes));
+  std::byte* out = blocks->data();
+  for (int64_t b = 0; b < scales.bytes; b++) {
+    const std::byte* in = numbers.data + b * packed;
+    const auto code = [in](int64_t i) { return (in[i / 2] >> (i % 2 * 4)) & std::byte{15}; };
+    *out++ = scales.data[b];
+    for (int64_t j = 0; j < packed; j++) *out++ = code(j) | code(j + packed) << 4;
+  }
+  for (const StoredTensor* part : {&numbers, &scales})
+    if (part->file) part->file->advise(part->span(), PageAdvice::DontNeed);
+  t.data = blocks->data();
+  t.owner = std::move(blocks);
+  return t;
 }
 
 /// Rows of gate or up among those of the fused matrix.
@@ -58,7 +89,8 @@ StoredTensor read_experts(WeightSource& source, const std::string& path, const M
     cut.transposed = storage == Storage::FusedTransposed;
     const int64_t n = down ? cut.rows : 2 * m.width, k = cut.columns;
     const std::string name = fused_name(source, path, down ? "down_proj" : "gate_up_proj");
-    matrices = matrices_of(source.read(name, cut.transposed ? Shape{m.experts, k, n} : Shape{m.experts, n, k}));
+    matrices = matrices_of(storage == Storage::Mxfp4 ? read_mxfp4(source, name, m.experts, n, k)
+                                                     : source.read(name, cut.transposed ? Shape{m.experts, k, n} : Shape{m.experts, n, k}));
   }
   return stack(matrices, part_of(cut, matrices.front(), down ? Split::Cols : Split::Rows, rank, ranks));
 }

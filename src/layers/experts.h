@@ -14,7 +14,7 @@ struct ExpertNames {
 
 struct MixtureShape {
   int64_t hidden_size, experts, width;  ///< width: rows of an expert's gate
-  RouteParams route;
+  RouteParams route = {};
   ExpertNames names = {};
   bool router_bias = false;
   bool selection_bias = false;  ///< `e_score_correction_bias` beside the router moves the choice of experts, not their weights
@@ -30,6 +30,7 @@ enum class ExpertMatrix { Gate, Up, Down };
 ///   per expert  0.gate_proj.weight (n, k) ...
 ///   stacked     gate_proj.weight (E, n, k) ...
 ///   fused       gate_up_proj (E, 2 width, H) and down_proj (E, H, width), or both transposed: (E, H, 2 width) and (E, width, H).
+///   MXFP4       gate_up_proj_blocks and gate_up_proj_scales, down_proj_...: fused, as gpt-oss is published
 /// What lies in one piece stays in place.
 StoredTensor read_experts(WeightSource& source, const std::string& path, const MixtureShape& shape, ExpertMatrix which, int rank,
                           int ranks);

@@ -1,6 +1,9 @@
 // Gated DeltaNet (Yang et al. 2024): a token mixer whose memory is one matrix per head, decayed and corrected by every token, so that a
 // sequence costs the same however long it is.
 #pragma once
+#include <cmath>
+#include <optional>
+
 #include "blocks/swiglu.h"
 #include "layers/linear.h"
 #include "layers/norm.h"

@@ -3,11 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <map>
 
 #include "backends/cpu/transfer.h"
 #include "layers/experts.h"
+#include "quant/quant.h"
 
 namespace infernum {
 namespace {
@@ -128,7 +130,7 @@ class ExpertLayouts : public testing::TestWithParam<Stored> {
  protected:
   MixtureShape shape() const {
     const bool alternating = GetParam() == Stored::FusedAlternating || GetParam() == Stored::FusedTransposedAlternating;
-    return {.hidden_size = hidden, .experts = experts, .width = width, .expert_bias = true, .interleaved = alternating};
+    return {.hidden_size = hidden, .experts = experts, .width = width, .route = {}, .expert_bias = true, .interleaved = alternating};
   }
 
   MapSource source() const {
@@ -207,13 +209,16 @@ TEST_P(ExpertLayouts, WhatLiesInOnePieceIsNotCopied) {
   const auto both = read_gate_above_up(s, "mlp.experts", shape(), 1);
   EXPECT_EQ(both.has_value(), GetParam() == Stored::Fused);
   EXPECT_FALSE(read_gate_above_up(s, "mlp.experts", shape(), 2));
-  if (both) EXPECT_EQ(both->data, stored_at("gate_up_proj"));
+  if (both) {
+    EXPECT_EQ(both->data, stored_at("gate_up_proj"));
+  }
   if (GetParam() == Stored::Stacked) {
     EXPECT_EQ(read(s, ExpertMatrix::Gate, 0, 1).data, stored_at("gate_proj.weight"));
     EXPECT_EQ(read(s, ExpertMatrix::Down, 0, 1).data, stored_at("down_proj.weight"));
   }
-  if (GetParam() == Stored::Fused || GetParam() == Stored::FusedAlternating)
+  if (GetParam() == Stored::Fused || GetParam() == Stored::FusedAlternating) {
     EXPECT_EQ(read(s, ExpertMatrix::Down, 0, 1).data, stored_at("down_proj"));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ExpertLayouts,
@@ -226,7 +231,7 @@ class TwoExperts : public testing::Test {
     s.add("e.0.up_proj.weight", {2, 2}, matrix(0, 2, 2));
     s.add("e.1.up_proj.weight", {2, 2}, matrix(1, 2, 2));
   }
-  StoredTensor read() { return read_experts(s, "e", {.hidden_size = 2, .experts = 2, .width = 2}, ExpertMatrix::Up, 0, 1); }
+  StoredTensor read() { return read_experts(s, "e", {.hidden_size = 2, .experts = 2, .width = 2, .route = {}}, ExpertMatrix::Up, 0, 1); }
   MapSource s;
 };
 
@@ -252,8 +257,43 @@ TEST_F(TwoExperts, OfWhichOneIsMissingAreOnlyDescribed) {
 }
 
 TEST_F(TwoExperts, AMissingOneIsNamed) {
-  const auto text = error_of([&] { read_experts(s, "e", {.hidden_size = 2, .experts = 3, .width = 2}, ExpertMatrix::Up, 0, 1); });
+  const auto text =
+      error_of([&] { read_experts(s, "e", {.hidden_size = 2, .experts = 3, .width = 2, .route = {}}, ExpertMatrix::Up, 0, 1); });
   EXPECT_NE(text.find("e.2.up_proj.weight (2, 2)"), std::string::npos) << text;
+}
+
+TEST(Experts, ReadsMxfp4AsPublished) {
+  // Rows of 32 elements; element i of row r of expert e has code (e + r + i) % 16, and the row's scale is 2^r.
+  constexpr int64_t e2 = 2, rows = 4, k = 32;
+  const auto code = [](int64_t e, int64_t r, int64_t i) { return (e + r + i) % 16; };
+  auto numbers = std::make_shared<std::vector<uint8_t>>(), scales = std::make_shared<std::vector<uint8_t>>();
+  for (int64_t e = 0; e < e2; e++)
+    for (int64_t r = 0; r < rows; r++) {
+      for (int64_t j = 0; j < k / 2; j++) numbers->push_back(static_cast<uint8_t>(code(e, r, 2 * j) | code(e, r, 2 * j + 1) << 4));
+      scales->push_back(static_cast<uint8_t>(127 + r));
+    }
+  const auto bytes = [](const std::string& name, const Shape& shape, const auto& v) {
+    return StoredTensor{name, DType::U8, shape, reinterpret_cast<const std::byte*>(v->data()), static_cast<int64_t>(v->size()), v, nullptr};
+  };
+  MapSource s;
+  s.replace(bytes("e.gate_up_proj_blocks", {e2, rows, 1, 16}, numbers));
+  s.replace(bytes("e.gate_up_proj_scales", {e2, rows, 1}, scales));
+  constexpr float magnitudes[] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+  for (const auto which : {ExpertMatrix::Gate, ExpertMatrix::Up}) {
+    const auto t =
+        read_experts(s, "e", {.hidden_size = k, .experts = e2, .width = rows / 2, .route = {}, .interleaved = true}, which, 0, 1);
+    ASSERT_EQ(t.dtype, DType::MXFP4);
+    ASSERT_EQ(t.shape, (Shape{e2, rows / 2, k}));
+    std::vector<float> values(static_cast<size_t>(t.shape.elements()));
+    dequantize(t.dtype, t.data, values.data(), t.shape.elements());
+    for (int64_t e = 0; e < e2; e++)
+      for (int64_t r = 0; r < rows / 2; r++)
+        for (int64_t i = 0; i < k; i++) {
+          const int64_t row = 2 * r + (which == ExpertMatrix::Up), c = code(e, row, i);
+          const float want = std::ldexp(magnitudes[c % 8] * (c < 8 ? 1.f : -1.f), static_cast<int>(row));
+          ASSERT_EQ(values[static_cast<size_t>((e * rows / 2 + r) * k + i)], want) << e << " " << row << " " << i;
+        }
+  }
 }
 
 TEST_F(TwoExperts, BlocksCannotBeTransposed) {
@@ -264,7 +304,8 @@ TEST_F(TwoExperts, BlocksCannotBeTransposed) {
   down.bytes = 2 * 32 * 32 / 32 * 34;
   s.replace(gate_up);
   s.replace(down);
-  const auto text = error_of([&] { read_experts(s, "e", {.hidden_size = 32, .experts = 2, .width = 32}, ExpertMatrix::Up, 0, 1); });
+  const auto text =
+      error_of([&] { read_experts(s, "e", {.hidden_size = 32, .experts = 2, .width = 32, .route = {}}, ExpertMatrix::Up, 0, 1); });
   EXPECT_NE(text.find("e.gate_up_proj Q8_0"), std::string::npos) << text;
 }
 

@@ -9,6 +9,7 @@
 #include "models/families.h"
 #include "models/hunyuan.h"
 #include "models/loader.h"
+#include "models/ministral3.h"
 #include "models/olmo3.h"
 #include "models/phi3.h"
 #include "models/seed_oss.h"
@@ -221,7 +222,8 @@ TEST(Config, WindowsFollowTheirFamily) {
   EXPECT_EQ(windows(json, "Qwen2ForCausalLM"), (std::vector<int>{7, 0}));
   json["architectures"] = {"Qwen2ForCausalLM"};
   expect_in(message("layer_types", {"full_attention"}, json), {"layer_types must name every layer: 1 2"});
-  expect_in(message("layer_types", {"full_attention", "linear_attention"}, json), {"linear_attention", "implemented: full_attention, sliding_attention"});
+  expect_in(message("layer_types", {"full_attention", "linear_attention"}, json),
+            {"linear_attention", "implemented: full_attention, sliding_attention"});
   expect_in(message("sliding_window", 0, json), {"sliding_window = 0"});
 }
 
@@ -304,6 +306,17 @@ TEST(Config, Olmo3ScalesPositionsOnlyWithoutWindows) {
     EXPECT_EQ(c.ropes[1].rope_type, "default") << spelling;
     EXPECT_EQ(c.ropes[1].rope_theta, 7000) << spelling;
   }
+}
+
+TEST(Config, Ministral3ReadsItsTemperatureAmongTheRopeParameters) {
+  const auto c = read<ministral3::Config>(named("Ministral3ForCausalLM"));
+  EXPECT_EQ(c.ropes[0].rope_type, "yarn") << "absent parameters are the reference's";
+  EXPECT_EQ(c.ropes[0].rope_theta, 1000000);
+  EXPECT_EQ(c.ropes[0].original_max_position_embeddings, 16384);
+  EXPECT_EQ(c.llama_4_scaling_beta, 0.1);
+  const Json rope = {{"rope_type", "yarn"}, {"factor", 2}, {"llama_4_scaling_beta", 0.5}, {"max_position_embeddings", 64}};
+  EXPECT_EQ(read<ministral3::Config>(named("Ministral3ForCausalLM", {{"rope_parameters", rope}})).llama_4_scaling_beta, 0.5);
+  expect_in(message("rope_parameters", rope), {"unknown key among the rope parameters: llama_4_scaling_beta"});
 }
 
 TEST(Config, HunyuanGrowsItsBaseByAlpha) {

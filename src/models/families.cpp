@@ -8,28 +8,34 @@
 namespace infernum {
 const std::vector<const Family*>& families() {
   static const std::vector<const Family*> list{
-      &llama_family,      //
-      &mistral_family,    //
-      &mixtral_family,    //
-      &cohere2_family,    //
-      &ernie4_5_family,   //
-      &gemma2_family,     //
-      &gemma3_family,     //
-      &gemma4_family,     //
-      &glm4_family,       //
-      &granite_family,    //
-      &hunyuan_family,    //
-      &olmo2_family,      //
-      &olmo3_family,      //
-      &phi3_family,       //
-      &qwen2_family,      //
-      &qwen3_family,      //
-      &qwen3_moe_family,  //
-      &qwen3_next_family,  //
-      &qwen3_5_family,  //
+      &cohere2_family,      //
+      &deepseek_v2_family,  //
+      &deepseek_v3_family,  //
+      &ernie4_5_family,     //
+      &gemma2_family,       //
+      &gemma3_family,       //
+      &gemma4_family,       //
+      &glm4_family,         //
+      &glm4_moe_family,     //
+      &gpt_oss_family,      //
+      &granite_family,      //
+      &hunyuan_family,      //
+      &llama_family,        //
+      &llama4_family,       //
+      &ministral3_family,   //
+      &mistral_family,      //
+      &mixtral_family,      //
+      &olmo2_family,        //
+      &olmo3_family,        //
+      &phi3_family,         //
+      &qwen2_family,        //
+      &qwen3_family,        //
+      &qwen3_5_family,      //
       &qwen3_5_moe_family,  //
-      &seed_oss_family,   //
-      &smollm3_family,    //
+      &qwen3_moe_family,    //
+      &qwen3_next_family,   //
+      &seed_oss_family,     //
+      &smollm3_family,      //
   };
   return list;
 }

@@ -6,7 +6,12 @@
 
 namespace infernum {
 
+extern const Family deepseek_v2_family;
+extern const Family deepseek_v3_family;
+extern const Family glm4_moe_family;
+extern const Family gpt_oss_family;
 extern const Family llama_family;
+extern const Family llama4_family;
 extern const Family mistral_family;
 extern const Family mixtral_family;
 extern const Family gemma2_family;
@@ -23,6 +28,7 @@ extern const Family ernie4_5_family;
 extern const Family glm4_family;
 extern const Family granite_family;
 extern const Family hunyuan_family;
+extern const Family ministral3_family;
 extern const Family olmo2_family;
 extern const Family olmo3_family;
 extern const Family phi3_family;

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <sstream>
 
 #include "support/golden.h"
@@ -229,6 +230,9 @@ const std::vector<Change>& changes() {
       {"phi3-longrope", "prompt3", R"({"original_max_position_embeddings": 150})"},
       {"phi4-partial", "prompt2", R"({"partial_rotary_factor": 0.5})"},
       {"glm4", "prompt2", R"({"partial_rotary_factor": 0.25})"},
+      {"ministral3", "prompt3", R"({"rope_parameters": {"llama_4_scaling_beta": 0.11}})"},
+      {"ministral3", "prompt2", R"({"rope_parameters": {"factor": 8}})"},
+      {"ministral3", "prompt2", R"({"rope_parameters": {"mscale": 0.5}})"},
       {"olmo3", "prompt2", R"({"layer_types": ["full_attention", "sliding_attention", "sliding_attention", "full_attention"]})"},
       {"cohere2", "prompt2", R"({"logit_scale": 0.0626})"},
       {"cohere2", "prompt2", R"({"layer_types": ["sliding_attention", "full_attention"]})"},
@@ -246,22 +250,16 @@ TEST_P(Families, EveryConstantMatters) {
   }
 }
 
+/// Every golden checkpoint, in each spelling of its config.
+/// Every golden checkpoint, in each spelling of its config.
 std::vector<Variant> variants() {
+  std::set<std::string> folders;
+  for (const auto& entry : std::filesystem::directory_iterator(test::data("models")))
+    if (std::filesystem::exists(entry.path() / "golden.safetensors")) folders.insert(entry.path().filename());
   std::vector<Variant> list;
-  static constexpr const char* folders[] = {
-      "llama-gqa", "llama2-mha", "llama3-rope", "llama-bias", "llama-dynamic", "llama-linear-rope", "llama-yarn",  //
-      "mistral-swa",                                                                                               //
-      "mixtral",                                                                                                   //
-      "gemma2", "gemma3-text", "gemma4-text",                                                                      //
-      "cohere2", "ernie4_5", "glm4", "granite", "hunyuan-dense", "olmo2", "olmo3",  //
-      "phi3", "phi3-longrope", "phi4-partial", "seed-oss", "smollm3",               //
-      "qwen2-swa", "qwen2-tied",                                                                                   //
-      "qwen3-next", "qwen3_5-text", "qwen3_5-moe-text",                                                            //
-      "qwen3", "qwen3-moe", "qwen3-moe-nonorm",                                                                    //
-  };
-  for (const char* folder : folders)
+  for (const std::string& folder : folders)
     for (const char* file : {"config.json", "config.legacy.json"})
-      if (std::filesystem::exists(test::data(std::string("models/") + folder + "/" + file))) list.push_back({folder, file});
+      if (std::filesystem::exists(test::data("models/" + folder + "/" + file))) list.push_back({folder, file});
   return list;
 }
 

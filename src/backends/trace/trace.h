@@ -88,7 +88,7 @@ template <Primitive Op, class... A>
 requires(requires { Op::name; }) void kernel(Op, Queue<Trace>& queue, const View<Trace>& first, const A&... rest) {
   std::vector<View<Trace>> views{first};
   double bytes = static_cast<double>(first.bytes());
-  const auto add = [&](const auto& a) {
+  [[maybe_unused]] const auto add = [&](const auto& a) {
     if constexpr (std::same_as<std::decay_t<decltype(a)>, View<Trace>>)
       if (a.data) {
         views.push_back(a);
