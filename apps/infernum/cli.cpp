@@ -35,16 +35,27 @@ void add_threads(CLI::App* app, int& threads) {
   add(app, "threads", threads, "0: all that this process may use")->transform(whole(0, 1024));
 }
 
-void add_model(CLI::App* app, ModelFlags& f, bool positional = true) {
-  if (positional)
-    app->add_option("model", f.model, "folder with config.json, .safetensors or .gguf file; default: the bundled storyteller");
-  add_threads(app, f.threads);
-  add(app, "tensor-parallel-size", f.ranks, "ranks, as threads of this process")->transform(whole(1, 64));
+void add_reference(CLI::App* app, ModelFlags& f) {
+  app->add_option("model", f.model, "folder with config.json, .safetensors or .gguf file; default: the bundled storyteller");
+}
+
+/// What decides a model's cost, on whatever machine.
+void add_shape(CLI::App* app, ModelFlags& f, int64_t most_ranks, const char* ranks) {
+  app->add_option("--tensor-parallel-size,--ranks", f.ranks, ranks)
+      ->envname(env_name("tensor-parallel-size"))
+      ->capture_default_str()
+      ->transform(whole(1, most_ranks));
   add(app, "max-model-len", f.max_model_len, "longest sequence in tokens; 0: what the config says")->transform(whole(0, INT32_MAX));
   add(app, "dtype", f.dtype, "activations: f32, bf16 or f16")->check(one_of({"f32", "bf16", "f16"}));
   add(app, "kv-cache-dtype", f.kv_cache_dtype, "auto (as --dtype), f32, bf16 or f16")->check(one_of({"auto", "f32", "bf16", "f16"}));
-  add(app, "cpu-isa", f.isa, "portable, avx2 or avx512; default: the best of this machine")->check(one_of({"portable", "avx2", "avx512"}));
   add(app, "fusion", f.fusion, "fused blocks: on, off, or check (run both forms and compare)")->check(one_of({"on", "off", "check"}));
+}
+
+/// A model to be run here.
+void add_model(CLI::App* app, ModelFlags& f) {
+  add_threads(app, f.threads);
+  add_shape(app, f, 64, "ranks, as threads of this process");
+  add(app, "cpu-isa", f.isa, "portable, avx2 or avx512; default: the best of this machine")->check(one_of({"portable", "avx2", "avx512"}));
 }
 
 void add_sampling(CLI::App* app, RunFlags& f) {
@@ -63,6 +74,7 @@ void add_sampling(CLI::App* app, RunFlags& f) {
 
 void add_run(CLI::App& root, RunFlags& f) {
   CLI::App* app = root.add_subcommand("run", "answer a prompt, or chat in the terminal");
+  add_reference(app, f);
   add_model(app, f);
   app->add_option("prompt", f.prompt, "text; piped standard input follows it; without either: a chat")->each([&f](const std::string&) {
     f.prompt_given = true;
@@ -83,6 +95,7 @@ void add_run(CLI::App& root, RunFlags& f) {
 
 void add_bench(CLI::App& root, BenchFlags& f) {
   CLI::App* app = root.add_subcommand("bench", "measure prefill and decode");
+  add_reference(app, f);
   add_model(app, f);
   std::vector<std::string> shapes;
   std::string names;
@@ -109,7 +122,7 @@ void add_bench(CLI::App& root, BenchFlags& f) {
 
 void add_perplexity(CLI::App& root, PerplexityFlags& f) {
   CLI::App* app = root.add_subcommand("perplexity", "measure how well a model predicts a text file");
-  add_model(app, f, false);
+  add_model(app, f);
   app->add_option("model", f.model, "folder or file")->required();
   app->add_option("file", f.file, "text")->required();
   add(app, "context", f.context, "tokens per window; the second half of each counts")->transform(whole(4, INT32_MAX));
@@ -118,8 +131,8 @@ void add_perplexity(CLI::App& root, PerplexityFlags& f) {
 
 void add_inspect(CLI::App& root, InspectFlags& f) {
   CLI::App* app = root.add_subcommand("inspect", "what a model is and costs, from its config and headers alone");
-  add_model(app, f);
-  app->add_option("--ranks", f.ranks, "as with that many tensor-parallel ranks")->envname("INFERNUM_RANKS")->transform(whole(1, 1024));
+  add_reference(app, f);
+  add_shape(app, f, 1024, "as with that many ranks");
   add(app, "graph", f.graph, "write the graph of a prefill to this file: .dot or .json");
   add(app, "tokens", f.tokens, "length of the prefill")->transform(whole(1, 1 << 30));
   add_switch(app, "tensors", f.tensors, "list every weight with its shape on one rank");
@@ -128,6 +141,7 @@ void add_inspect(CLI::App& root, InspectFlags& f) {
 
 void add_tools(CLI::App& root, VerifyFlags& v, QuantizeFlags& q, QuantizeFlags& c, TokenizeFlags& t, TemplateFlags& m) {
   CLI::App* app = root.add_subcommand("verify", "compare a model with recorded outputs of the reference implementation");
+  add_reference(app, v);
   add_model(app, v);
   add(app, "golden", v.golden, "safetensors file with promptN.ids, .logits, .hiddenK, greedyN.*")->required();
   add(app, "tolerance", v.tolerance, "largest relative error")->check(between(0, 1));

@@ -43,15 +43,37 @@ void print_step(const char* name, const TraceStep& s) {
               human_bytes(s.bytes() / tokens).c_str(), human_bytes(static_cast<double>(s.graph.peak_activation_bytes)).c_str());
 }
 
-/// What layers of a group see of a sequence.
-std::string reach(const Retention& r) {
+/// What the layers of a group see of a sequence.
+std::string reach(const Retention& r, bool one) {
+  const std::string see = one ? "sees " : "see ";
   switch (r.kind) {
-    case Retention::Kind::All: return "see all tokens";
-    case Retention::Kind::Window: return "see " + std::to_string(r.tokens) + " tokens";
-    case Retention::Kind::Chunk: return "see their chunk of " + std::to_string(r.tokens) + " tokens";
-    case Retention::Kind::Recurrent: return "keep a recurrent state";
+    case Retention::Kind::All: return see + "all tokens";
+    case Retention::Kind::Window: return see + "the last " + std::to_string(r.tokens) + " tokens";
+    case Retention::Kind::Chunk: return see + (one ? "its" : "their") + " chunk of " + std::to_string(r.tokens) + " tokens";
+    case Retention::Kind::Recurrent: return one ? "keeps a recurrent state" : "keep a recurrent state";
   }
   return "";
+}
+
+/// "4.0 KiB per token and 2.1 MiB per sequence; 2 layers see all tokens (k_cache, v_cache), 6 layers keep a recurrent state (...)".
+std::string state_of(const ModelInfo& m) {
+  std::string text;
+  if (m.bytes_per_token() > 0) text = human_bytes(static_cast<double>(m.bytes_per_token())) + " per token";
+  if (m.bytes_per_sequence() > 0)
+    text += (text.empty() ? "" : " and ") + human_bytes(static_cast<double>(m.bytes_per_sequence())) + " per sequence";
+  text += m.ranks > 1 ? ", all ranks;" : ";";
+  for (size_t g = 0; g < m.groups.size(); g++) {
+    int64_t layers = 0;
+    std::string parts;
+    for (size_t i = 0; i < m.states.size(); i++) {
+      if (m.state_group[i] != static_cast<int>(g)) continue;
+      if (layers++ > 0) continue;
+      for (const StatePart& part : m.states[i].parts) parts += (parts.empty() ? "" : ", ") + std::string(part.name);
+    }
+    text += (g > 0 ? ", " : " ") + std::to_string(layers) + (layers == 1 ? " layer " : " layers ") + reach(m.groups[g], layers == 1);
+    text += " (" + parts + ")";
+  }
+  return text;
 }
 
 nlohmann::ordered_json to_json(const TraceReport& r) {
@@ -109,13 +131,7 @@ int inspect(const InspectFlags& flags) {
               human_bytes(static_cast<double>(r.weight_bytes())).c_str());
   for (const auto& [dtype, use] : formats)
     std::printf(" %d x %s (%s)", use.first, describe(dtype).c_str(), human_bytes(static_cast<double>(use.second)).c_str());
-  std::printf("\n%-12s %s per token and %s per sequence, all ranks;", "state", human_bytes(static_cast<double>(r.info.bytes_per_token())).c_str(),
-              human_bytes(static_cast<double>(r.info.bytes_per_sequence())).c_str());
-  for (size_t g = 0; g < r.info.groups.size(); g++) {
-    const auto layers = std::count(r.info.state_group.begin(), r.info.state_group.end(), static_cast<int>(g));
-    std::printf("%s %lld layer%s %s", g ? "," : "", static_cast<long long>(layers), layers == 1 ? "" : "s", reach(r.info.groups[g]).c_str());
-  }
-  std::printf("\n");
+  std::printf("\n%-12s %s\n", "state", state_of(r.info).c_str());
   print_step("prefill", r.prefill);
   print_step("decode", r.decode);
   std::printf("%-12s %s\n", "collectives", collectives(r.decode.graph).c_str());

@@ -176,7 +176,7 @@ TEST_P(ExecutorTest, AForkGoesOnAsIfComputedFromScratch) {
   EXPECT_LE(relative_error(got_third, want_third), 1e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ExecutorTest, testing::Values("mistral-swa", "qwen3"), [](const auto& p) {
+INSTANTIATE_TEST_SUITE_P(All, ExecutorTest, testing::Values("mistral-swa", "qwen3", "qwen3_5-text"), [](const auto& p) {
   std::string name = p.param;
   std::replace(name.begin(), name.end(), '-', '_');
   return name;

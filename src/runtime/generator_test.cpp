@@ -134,7 +134,7 @@ TEST(Generator, RefusesWhatCannotRunBeforeAnythingRuns) {
 }
 
 TEST(Generator, AForgetfulModelGoesBackToItsCheckpoint) {
-  for (const char* name : {"mistral-swa"}) {
+  for (const char* name : {"mistral-swa", "qwen3_5-text"}) {
     const auto model = load_model(open_checkpoint(std::string(INFERNUM_BINARY_DIR) + "/data/models/" + name), [] {
       ModelOptions o;
       o.threads = 2;

@@ -295,6 +295,9 @@ class Inspect(Folder):
         layers = json.loads((golden / "config.json").read_text())["num_hidden_layers"]
         text = json.loads(self.good("inspect", golden, "--ranks", 2, "--json"))["decode"]["collectives"]
         self.assertIn(int(text.split(" x")[0]), (2 * layers, 2 * layers + 1), text)
+        self.assertEqual(data, json.loads(self.good("inspect", self.folder, "--tensor-parallel-size", 2, "--json")))
+        self.bad(2, ["unknown flag --threads"], "inspect", self.folder, "--threads", 2)
+        self.bad(2, ["unknown flag --cpu-isa"], "inspect", self.folder, "--cpu-isa", "avx2")
         shapes = {w["name"]: w["shape"] for w in data["weights"]}
         self.assertEqual(shapes["model.layers.0.mlp.down_proj.weight"], "(256, 384)")
         graph = self.folder / "x.json"
