@@ -2,7 +2,7 @@
 // sequence costs the same however long it is.
 #pragma once
 #include <cmath>
-#include <optional>
+#include <variant>
 
 #include "blocks/swiglu.h"
 #include "layers/linear.h"
@@ -29,45 +29,63 @@ template <class B>
 struct DeltaNetInputs {
   Tensor<B, Shard> q, k;  ///< (T, Hk * dk)
   Tensor<B, Shard> v, z;  ///< (T, Hv * dv): values and the gate of the output
-  Tensor<B, Shard> b, a;  ///< (T, Hv): before the gates' nonlinearities
+};
+/// Before the nonlinearities of the gates, (T, Hv).
+template <class B>
+struct DeltaNetGates {
+  Tensor<B, Shard> b, a;
 };
 
-/// A matrix for each of q, k and v (rows of one), z, b and a.
+/// A matrix for each of q, k and v (rows of one) and z.
 template <class B>
-struct SplitDeltaProjections {
-  ColLinear<B> q, k, v, z, b, a;
-  SplitDeltaProjections(const Weights<B>& w, const DeltaNetShape& s)
+struct SplitDeltaInputs {
+  ColLinear<B> q, k, v, z;
+  SplitDeltaInputs(const Weights<B>& w, const DeltaNetShape& s)
       : q(w / "in_proj_qkv", 2 * s.keys() + s.values(), 0, s.keys(), s.hidden_size),
         k(w / "in_proj_qkv", 2 * s.keys() + s.values(), s.keys(), s.keys(), s.hidden_size),
         v(w / "in_proj_qkv", 2 * s.keys() + s.values(), 2 * s.keys(), s.values(), s.hidden_size),
-        z(w / "in_proj_z", s.values(), s.hidden_size),
-        b(w / "in_proj_b", s.value_heads, s.hidden_size),
-        a(w / "in_proj_a", s.value_heads, s.hidden_size) {}
-  DeltaNetInputs<B> operator()(const Tensor<B>& x) const { return {q(x), k(x), v(x), z(x), b(x), a(x)}; }
+        z(w / "in_proj_z", s.values(), s.hidden_size) {}
+  DeltaNetInputs<B> operator()(const Tensor<B>& x) const { return {q(x), k(x), v(x), z(x)}; }
 };
 
-/// Two matrices: rows q | k | v | z and b | a of one key head after the other.
+/// One matrix: rows q | k | v | z of one key head after the other.
 template <class B>
-struct FusedDeltaProjections {
-  ColLinear<B> qkvz, ba;
-  int64_t dk, group, values;  ///< components of a key head; its value heads; their components
-  int64_t heads;              ///< key heads of this rank
-  FusedDeltaProjections(const Weights<B>& w, const DeltaNetShape& s)
+struct FusedDeltaInputs {
+  ColLinear<B> qkvz;
+  int64_t dk, values;  ///< components of a key head, and of its value heads together
+  int64_t heads;       ///< key heads of this rank
+  FusedDeltaInputs(const Weights<B>& w, const DeltaNetShape& s)
       : qkvz(w / "in_proj_qkvz", 2 * s.keys() + 2 * s.values(), s.hidden_size),
-        ba(w / "in_proj_ba", 2 * s.value_heads, s.hidden_size),
         dk(s.key_dim),
-        group(s.value_heads / s.key_heads),
-        values(group * s.value_dim),
+        values(s.values() / s.key_heads),
         heads(s.key_heads / w.device().ranks) {}
   DeltaNetInputs<B> operator()(const Tensor<B>& x) const {
     const auto m = qkvz(x);
-    const auto g = ba(x);
-    return {slice_heads(m, heads, 0, dk),
-            slice_heads(m, heads, dk, dk),
-            slice_heads(m, heads, 2 * dk, values),
-            slice_heads(m, heads, 2 * dk + values, values),
-            slice_heads(g, heads, 0, group),
-            slice_heads(g, heads, group, group)};
+    return {slice_heads(m, heads, 0, dk), slice_heads(m, heads, dk, dk), slice_heads(m, heads, 2 * dk, values),
+            slice_heads(m, heads, 2 * dk + values, values)};
+  }
+};
+
+template <class B>
+struct SplitDeltaGates {
+  ColLinear<B> b, a;
+  SplitDeltaGates(const Weights<B>& w, const DeltaNetShape& s)
+      : b(w / "in_proj_b", s.value_heads, s.hidden_size), a(w / "in_proj_a", s.value_heads, s.hidden_size) {}
+  DeltaNetGates<B> operator()(const Tensor<B>& x) const { return {b(x), a(x)}; }
+};
+
+/// One matrix: rows b | a of one key head after the other.
+template <class B>
+struct FusedDeltaGates {
+  ColLinear<B> ba;
+  int64_t group, heads;  ///< value heads of a key head, key heads of this rank
+  FusedDeltaGates(const Weights<B>& w, const DeltaNetShape& s)
+      : ba(w / "in_proj_ba", 2 * s.value_heads, s.hidden_size),
+        group(s.value_heads / s.key_heads),
+        heads(s.key_heads / w.device().ranks) {}
+  DeltaNetGates<B> operator()(const Tensor<B>& x) const {
+    const auto m = ba(x);
+    return {slice_heads(m, heads, 0, group), slice_heads(m, heads, group, group)};
   }
 };
 
@@ -89,8 +107,8 @@ struct ShortConvolution {
 template <class B>
 struct GatedDeltaNet {
   DeltaNetShape shape;
-  std::optional<SplitDeltaProjections<B>> split_projections;
-  std::optional<FusedDeltaProjections<B>> fused_projections;
+  std::variant<SplitDeltaInputs<B>, FusedDeltaInputs<B>> inputs;
+  std::variant<SplitDeltaGates<B>, FusedDeltaGates<B>> gates;
   ShortConvolution<B> conv_q, conv_k, conv_v;
   Tensor<B, Shard> decay, dt_bias;  ///< (Hv): -exp(A_log), and the bias of the step size
   HeadNorm<B> norm;
@@ -98,18 +116,15 @@ struct GatedDeltaNet {
 
   GatedDeltaNet(const Weights<B>& w, const DeltaNetShape& s)
       : shape(checked(s, w.device().ranks)),
+        inputs(make_inputs(w, s)),
+        gates(make_gates(w, s)),
         conv_q(w / "conv1d", 2 * s.keys() + s.values(), s.conv_taps, 0, s.keys()),
         conv_k(w / "conv1d", 2 * s.keys() + s.values(), s.conv_taps, s.keys(), s.keys()),
         conv_v(w / "conv1d", 2 * s.keys() + s.values(), s.conv_taps, 2 * s.keys(), s.values()),
         decay(w.vector_part("A_log", s.value_heads, [](float a_log) { return -std::exp(a_log); })),
         dt_bias(w.vector_part("dt_bias", s.value_heads)),
         norm(w / "norm", s.value_dim, s.eps),
-        out_proj(w / "out_proj", s.hidden_size, s.values()) {
-    if (s.fused)
-      fused_projections.emplace(w, s);
-    else
-      split_projections.emplace(w, s);
-  }
+        out_proj(w / "out_proj", s.hidden_size, s.values()) {}
 
   SequenceState state() const {
     const int64_t heads = decay.shape()[0];
@@ -120,16 +135,27 @@ struct GatedDeltaNet {
 
   /// x (T, H) -> (T, H), still to be reduced over ranks.
   Tensor<B, Partial> operator()(const Tensor<B>& x, const Step<B>& step, const LayerState<B>& state) const {
-    const auto in = fused_projections ? (*fused_projections)(x) : (*split_projections)(x);
+    const auto project = [&](const auto& projection) { return projection(x); };
+    const auto in = std::visit(project, inputs);
+    const auto gate = std::visit(project, gates);
     const auto q = causal_conv(in.q, conv_q.weight, state[0], step.batch, state.group);
     const auto k = causal_conv(in.k, conv_k.weight, state[1], step.batch, state.group);
     const auto v = causal_conv(in.v, conv_v.weight, state[2], step.batch, state.group);
-    const auto gates = delta_gates(in.a, in.b, decay, dt_bias);
-    const auto o = gated_delta(q, k, v, gates.g, gates.beta, state[3], step.batch, state.group, DeltaParams{shape.tiled_heads});
+    const auto [g, beta] = delta_gates(gate.a, gate.b, decay, dt_bias);
+    const auto o = gated_delta(q, k, v, g, beta, state[3], step.batch, state.group, DeltaParams{shape.tiled_heads});
     return out_proj(swiglu(in.z, norm(o)));
   }
 
  private:
+  /// GGUF splits the fused inputs, but not the gates.
+  static decltype(inputs) make_inputs(const Weights<B>& w, const DeltaNetShape& s) {
+    if (s.fused && !w.has("in_proj_qkv.weight")) return FusedDeltaInputs<B>(w, s);
+    return SplitDeltaInputs<B>(w, s);
+  }
+  static decltype(gates) make_gates(const Weights<B>& w, const DeltaNetShape& s) {
+    if (s.fused) return FusedDeltaGates<B>(w, s);
+    return SplitDeltaGates<B>(w, s);
+  }
   static const DeltaNetShape& checked(const DeltaNetShape& s, int ranks) {
     check(s.value_heads % s.key_heads == 0, "linear attention: value heads must divide into groups of key heads", s.value_heads, s.key_heads);
     check(s.key_heads % ranks == 0, "tensor parallelism: key heads of linear attention must divide among the ranks", s.key_heads, ranks);
