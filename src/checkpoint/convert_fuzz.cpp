@@ -8,9 +8,9 @@
 #include "checkpoint/convert_config.h"
 #include "checkpoint/convert_plan.h"
 #include "checkpoint/convert_tokenizer.h"
-#include "checkpoint/fuzz_json.h"
 #include "checkpoint/gguf_writer.h"
 #include "core/check.h"
+#include "support/fuzz_json.h"
 
 namespace {
 

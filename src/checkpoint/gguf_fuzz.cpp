@@ -1,13 +1,13 @@
 // Any bytes are either a GGUF file whose values can be read and whose tensors lie inside it, or an Error.
 #include <cstdlib>
 
-#include "checkpoint/fuzz_seeds.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/gguf_config.h"
 #include "checkpoint/gguf_family.h"
 #include "checkpoint/gguf_tensors.h"
 #include "checkpoint/test_files.h"
 #include "core/check.h"
+#include "support/fuzz_seeds.h"
 
 namespace {
 

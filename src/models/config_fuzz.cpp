@@ -1,8 +1,8 @@
 // Fuzz target: any bytes are either a config.json whose network can be traced, or an Error.
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/fuzz_json.h"
 #include "core/check.h"
 #include "models/loader.h"
+#include "support/fuzz_json.h"
 
 namespace {
 
