@@ -33,6 +33,7 @@ constexpr PublishedShape shapes[] = {
     {"qwen3-4b", "Qwen3ForCausalLM", 2560, 9728, 36, 32, 8, 128, 151936, 1e6, true},
     {"qwen3-8b", "Qwen3ForCausalLM", 4096, 12288, 36, 32, 8, 128, 151936, 1e6, false},
     {"qwen3-30b-a3b", "Qwen3MoeForCausalLM", 2048, 6144, 48, 32, 4, 128, 151936, 1e6, false, 128, 8, 768},
+    {"qwen3.5-4b", "Qwen3_5ForCausalLM", 2560, 9216, 32, 16, 4, 256, 248320, 1e7, true},
     {"deepseek-v2-lite", "DeepseekV2ForCausalLM", 2048, 10944, 27, 16, 16, 64, 102400, 1e4, false, 0, 0, 0,
      R"("q_lora_rank": null, "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
         "n_routed_experts": 64, "num_experts_per_tok": 6, "n_shared_experts": 2, "moe_intermediate_size": 1408,
