@@ -42,8 +42,8 @@ DecoderConfig::DecoderConfig(const ConfigReader& json, const ConfigDefaults& def
   for (const char* key : {"hidden_activation", "hidden_act"}) {  // Gemma files hold both, and the first decides
     const auto act = json.string(key);
     if (!act) continue;
-    check(*act == defaults.activation, "config.json: this family implements one activation", key, "=", *act, "; implemented:",
-          defaults.activation);
+    check(*act == defaults.activation, "config.json: this family implements one activation", key, "=", *act,
+          "; implemented:", defaults.activation);
     break;
   }
 }
@@ -89,6 +89,16 @@ std::vector<int> windows_of(const ConfigReader& json, const std::vector<std::str
   return windows;
 }
 
+std::vector<bool> rotary_layers(const ConfigReader& json, int64_t layers) {
+  const auto flags = json.numbers("no_rope_layers");
+  const int64_t interval = json.size("no_rope_layer_interval", 4);
+  check(flags.empty() || static_cast<int64_t>(flags.size()) >= layers, "config.json: no_rope_layers must have an entry for every layer",
+        flags.size(), layers);
+  std::vector<bool> rotary;
+  for (int64_t i = 0; i < layers; i++) rotary.push_back(flags.empty() ? (i + 1) % interval != 0 : flags[static_cast<size_t>(i)] != 0);
+  return rotary;
+}
+
 RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_position_embeddings, const ConfigDefaults& defaults,
                      std::string_view layer_type) {
   check(head_dim <= 1024, "config.json: heads of at most 1024 components", "head_dim =", head_dim);
@@ -105,7 +115,8 @@ RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_pos
         "config.json: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope, proportional", c.rope_type);
   c.rope_theta = d.number("rope_theta").value_or(json.number("rope_theta").value_or(defaults.rope_theta));
   check(c.rope_theta > 0 && std::isfinite(c.rope_theta), "config.json: rope_theta is positive", c.rope_theta);
-  const double partial = json.number("partial_rotary_factor").value_or(d.number("partial_rotary_factor").value_or(defaults.partial_rotary_factor));
+  const double partial =
+      json.number("partial_rotary_factor").value_or(d.number("partial_rotary_factor").value_or(defaults.partial_rotary_factor));
   check(partial > 0 && partial <= 1, "config.json: partial_rotary_factor lies between 0 and 1", partial);
   c.proportion = partial;
   c.rotary_dim = c.rope_type == "proportional" ? head_dim : static_cast<int64_t>(static_cast<double>(head_dim) * partial);

@@ -1,6 +1,7 @@
-// Gemma 3 (Gemma Team 2025): Gemma 2 without soft caps; queries and keys are normed per head; five layers with a window and a rotary base of
-// their own to one that sees everything.
+// Gemma 3 (Gemma Team 2025): Gemma 2 without soft caps; queries and keys are normed per head; five layers with a window and a rotary base
+// of their own to one that sees everything.
 #pragma once
+#include "layers/qk_norm_attention.h"
 #include "models/gemma2.h"
 
 namespace infernum::gemma3 {
@@ -26,22 +27,9 @@ struct Config : gemma2::Config {
 };
 
 template <class B>
-struct Attention : GroupedQueryAttention<B> {
-  HeadNorm<B> q_norm, k_norm;
-
+struct Attention : QkNormAttention<B> {
   Attention(const Weights<B>& w, const Config& c, int64_t layer)
-      : GroupedQueryAttention<B>(w, c.attention(layer)),
-        q_norm(w / "q_norm", c.head_dim, c.rms_norm_eps, /*zero_centred=*/true),
-        k_norm(w / "k_norm", c.head_dim, c.rms_norm_eps, /*zero_centred=*/true) {}
-
-  /// x (T, H) -> (T, H), still to be reduced over ranks.
-  Tensor<B, Partial> operator()(const Tensor<B>& x, const Step<B>& step, const LayerState<B>& kv) const {
-    const auto q = q_norm(this->q_proj(x));
-    const auto k = k_norm(this->k_proj(x));
-    const auto v = this->v_proj(x);
-    const auto o = attend(q, k, v, this->shape, step, kv);
-    return this->o_proj(o);
-  }
+      : QkNormAttention<B>(w, c.attention(layer), c.rms_norm_eps, c.zero_centred_norm) {}
 };
 
 template <class B>

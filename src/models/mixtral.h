@@ -12,7 +12,7 @@ struct Config : llama::Config {
         num_local_experts(json.size("num_local_experts", 8)),
         num_experts_per_tok(json.size("num_experts_per_tok", 2)) {
     check_experts(num_local_experts, num_hidden_layers);
-    if (const auto window = json.integer("sliding_window")) windows.assign(windows.size(), static_cast<int>(json.size("sliding_window")));
+    if (json.has("sliding_window")) windows.assign(windows.size(), static_cast<int>(json.size("sliding_window")));
   }
 };
 
