@@ -16,14 +16,18 @@ int64_t size_or_null(const ConfigReader& json, std::string_view key, int64_t abs
   return json.size(key, absent == 0 || json.is_null(key) ? derived : absent);
 }
 
+int64_t size_or_required(const ConfigReader& json, std::string_view key, int64_t absent) {
+  return absent == 0 ? json.size(key) : json.size(key, absent);
+}
+
 }  // namespace
 
 DecoderConfig::DecoderConfig(const ConfigReader& json, const ConfigDefaults& defaults)
-    : vocab_size(json.size("vocab_size")),
+    : vocab_size(size_or_required(json, "vocab_size", defaults.vocab_size)),
       hidden_size(json.size("hidden_size")),
       intermediate_size(json.size("intermediate_size")),
       num_hidden_layers(json.size("num_hidden_layers")),
-      num_attention_heads(json.size("num_attention_heads")),
+      num_attention_heads(size_or_required(json, "num_attention_heads", defaults.num_attention_heads)),
       num_key_value_heads(size_or_null(json, "num_key_value_heads", defaults.num_key_value_heads, num_attention_heads)),
       head_dim(size_or_null(json, "head_dim", defaults.head_dim, std::max<int64_t>(1, hidden_size / num_attention_heads))),
       max_position_embeddings(json.size("max_position_embeddings", defaults.max_position_embeddings)),

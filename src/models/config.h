@@ -13,7 +13,8 @@ namespace infernum {
 
 /// Values of absent keys, where a family's differ from Llama's.
 struct ConfigDefaults {
-  int64_t head_dim = 0;  ///< 0: hidden_size / num_attention_heads
+  int64_t vocab_size = 0, num_attention_heads = 0;  ///< 0: the key is required
+  int64_t head_dim = 0;                             ///< 0: hidden_size / num_attention_heads
   double rms_norm_eps = 1e-6;
   bool tie_word_embeddings = false;
   std::string_view activation = "silu";  ///< the only hidden_act (or hidden_activation) the family implements

@@ -6,17 +6,24 @@
 
 namespace infernum::gemma3 {
 
+/// The multimodal checkpoints are published without the keys that have these values.
+inline ConfigDefaults defaults(double rope_theta) {
+  ConfigDefaults d = gemma2::defaults;
+  d.vocab_size = 262208;
+  d.max_position_embeddings = 131072;
+  d.rope_theta = rope_theta;
+  return d;
+}
+
 struct Config : gemma2::Config {
-  explicit Config(const ConfigReader& json) : gemma2::Config(json, 0, 0) {
+  explicit Config(const ConfigReader& json) : gemma2::Config(json, defaults(1e6), 0, 0) {
     const int64_t pattern = json.size(json.has("_sliding_window_pattern") ? "_sliding_window_pattern" : "sliding_window_pattern", 6);
     set_windows(json, [pattern](int64_t layer) { return (layer + 1) % pattern ? "sliding_attention" : "full_attention"; });
     // Table 0: layers that see everything, with the config's scaling; table 1: layers with a window, never scaled.
-    ConfigDefaults global = gemma2::defaults, local = gemma2::defaults;
-    global.rope_theta = 1e6;
-    ropes = {read_rope(json, head_dim, max_position_embeddings, global, "full_attention"), {}};
+    ropes = {read_rope(json, head_dim, max_position_embeddings, defaults(1e6), "full_attention"), {}};
     const auto by_type = json.object("rope_parameters");
     if (by_type && by_type->has("sliding_attention")) {
-      ropes[1] = read_rope(json, head_dim, max_position_embeddings, local, "sliding_attention");
+      ropes[1] = read_rope(json, head_dim, max_position_embeddings, defaults(1e4), "sliding_attention");
     } else {
       ropes[1].rotary_dim = head_dim;
       ropes[1].rope_theta = json.number("rope_local_base_freq").value_or(1e4);

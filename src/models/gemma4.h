@@ -9,6 +9,13 @@
 
 namespace infernum::gemma4 {
 
+inline ConfigDefaults defaults() {
+  ConfigDefaults d = gemma2::defaults;
+  d.vocab_size = 262144;
+  d.max_position_embeddings = 131072;
+  return d;
+}
+
 struct Config : DecoderConfig {
   struct Heads {
     int64_t head_dim, num_key_value_heads;
@@ -19,7 +26,7 @@ struct Config : DecoderConfig {
   bool attention_k_eq_v, use_double_wide_mlp, attention_bias;
 
   explicit Config(const ConfigReader& json)
-      : DecoderConfig(json, gemma2::defaults),
+      : DecoderConfig(json, defaults()),
         hidden_size_per_layer_input(
             json.integer("hidden_size_per_layer_input").value_or(json.is_null("hidden_size_per_layer_input") ? 0 : 256)),
         vocab_size_per_layer_input(json.size("vocab_size_per_layer_input", 262144)),
