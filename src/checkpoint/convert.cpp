@@ -132,7 +132,8 @@ void convert_hugging_face(const Conversion& conversion) {
   const Checkpoint checkpoint = open_checkpoint(conversion.input);
   const nlohmann::json config = text_config(parse_json_object(checkpoint.config_json, "config.json"));
   const ConfigView view(config);
-  const GgufFamily& family = writable_family(view.text("model_type"));
+  const std::string model_type = view.text("model_type");
+  const GgufFamily& family = writable_family(model_type);
   std::vector<OutputTensor> tensors = plan_tensors(config, family, checkpoint.tensors);
   choose_types(conversion, tensors, view.layers());
   RopeFactors factors = rope_factors(config, family);

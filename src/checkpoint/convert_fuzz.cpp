@@ -8,9 +8,9 @@
 #include "checkpoint/convert_config.h"
 #include "checkpoint/convert_plan.h"
 #include "checkpoint/convert_tokenizer.h"
-#include "checkpoint/fuzz_json.h"
 #include "checkpoint/gguf_writer.h"
 #include "core/check.h"
+#include "support/fuzz_json.h"
 
 namespace {
 
@@ -48,6 +48,7 @@ std::vector<std::string> make_seeds() {
         R"("model_type":"qwen3_moe","num_experts":4,"num_experts_per_tok":2,"moe_intermediate_size":8,"norm_topk_prob":true,
           "tie_word_embeddings":true,)"})
     seeds.push_back(std::string(1, '\0') + "{" + rest + sizes);
+  for (const std::string& config : testutil::golden_configs()) seeds.push_back(std::string(1, '\0') + config);
   for (const std::string& tokenizer : testutil::tokenizer_json_seeds()) seeds.push_back("\1" + tokenizer);
   std::string both = testutil::tokenizer_json_seeds()[2];
   both.insert(1, R"("bos_token":"<s>","eos_token":{"content":"<t> "},"add_bos_token":true,"unk_token_id":0,

@@ -1,13 +1,15 @@
 // Any bytes are either a GGUF file whose values can be read and whose tensors lie inside it, or an Error.
 #include <cstdlib>
+#include <set>
 
-#include "checkpoint/fuzz_seeds.h"
+#include "checkpoint/convert.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/gguf_config.h"
 #include "checkpoint/gguf_family.h"
 #include "checkpoint/gguf_tensors.h"
 #include "checkpoint/test_files.h"
 #include "core/check.h"
+#include "support/fuzz_seeds.h"
 
 namespace {
 
@@ -27,8 +29,33 @@ GgufBuilder model(const std::string& arch) {
   return b.tensor("token_embd.weight", {4, 2}, 0, std::string(32, 'e')).tensor("rope_freqs.weight", {2}, 0, std::string(8, '?'));
 }
 
+/// What stands before the data in files made of the golden models: the keys and tensors of every family.
+std::vector<std::string> golden_headers() {
+  const infernum::testutil::TemporaryFolder folder;
+  std::vector<std::string> headers;
+  std::set<std::string, std::less<>> families;
+  for (const std::string& model : infernum::testutil::golden_models()) {
+    const std::string path = folder / "model.gguf";
+    try {
+      infernum::convert_to_gguf({model, path, std::nullopt, 1, {}});
+    } catch (const infernum::Error&) {
+      continue;  // GGUF cannot express all of them
+    }
+    std::string file = infernum::testutil::bytes_of_file(path);
+    const infernum::Gguf gguf = infernum::parse_gguf(std::as_bytes(std::span(file)), path, nullptr, infernum::Opening::Complete);
+    size_t data = file.size();
+    for (const infernum::StoredTensor& tensor : gguf.tensors)
+      data = std::min(data, static_cast<size_t>(reinterpret_cast<const char*>(tensor.data) - file.data()));
+    families.emplace(gguf.metadata->require_string("general.architecture"));
+    headers.push_back(file.substr(0, data));
+  }
+  for (const infernum::GgufFamily& family : infernum::gguf_families())
+    if (!families.count(family.arch)) std::abort();
+  return headers;
+}
+
 std::vector<std::string> make_seeds() {
-  std::vector<std::string> seeds;
+  std::vector<std::string> seeds = golden_headers();
   for (const infernum::GgufFamily& family : infernum::gguf_families()) seeds.push_back(model(std::string(family.arch)).file());
   GgufBuilder b;
   b.u32("general.alignment", 32).raw("a", 9, little_endian<uint32_t>(3) + little_endian<uint64_t>(2) + "1234").raw("b", 7, "\x01");

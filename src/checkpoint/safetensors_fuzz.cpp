@@ -1,10 +1,10 @@
 // Any bytes are either a safetensors file whose tensors lie inside it, or an Error.
 #include <cstdlib>
 
-#include "checkpoint/fuzz_seeds.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/test_files.h"
 #include "core/check.h"
+#include "support/fuzz_seeds.h"
 
 namespace {
 

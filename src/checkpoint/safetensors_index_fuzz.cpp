@@ -1,10 +1,10 @@
 // Any text is either an index of bare shard names, or an Error.
 #include <cstdlib>
 
-#include "checkpoint/fuzz_seeds.h"
 #include "checkpoint/safetensors_index.h"
 #include "checkpoint/side_files.h"
 #include "core/check.h"
+#include "support/fuzz_seeds.h"
 
 namespace {
 

@@ -1,32 +1,31 @@
 // Fuzz target: any bytes are either a config.json whose network can be traced, or an Error.
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/fuzz_json.h"
 #include "core/check.h"
 #include "models/loader.h"
+#include "support/fuzz_json.h"
 
 namespace {
 
-/// One config per family and per way to scale rotary positions, small, so that mutation reaches every constructor.
+/// The golden configs have every family; these beside them every way to scale rotary positions and choose layers.
 std::vector<std::string> make_seeds() {
   const std::string sizes = R"("hidden_size":8,"intermediate_size":8,"num_hidden_layers":2,"num_attention_heads":2,"num_key_value_heads":1,
     "vocab_size":9,"max_position_embeddings":32,"rms_norm_eps":1e-5,"hidden_act":"silu","tie_word_embeddings":false)";
-  const auto config = [&](const std::string& family, const std::string& rest) {
-    return "{\"model_type\":\"" + family + "\"," + sizes + (rest.empty() ? "" : "," + rest) + "}";
+  const auto config = [&](const std::string& architecture, const std::string& rest) {
+    return R"({"architectures":[")" + architecture + "\"]," + sizes + (rest.empty() ? "" : "," + rest) + "}";
   };
-  return {
-      config("llama", R"("attention_bias":true,"rope_scaling":{"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4})"),
-      config("llama", R"("rope_parameters":{"rope_type":"yarn","factor":4,"beta_fast":32,"beta_slow":1,"mscale":1,"rope_theta":1e4})"),
-      config("llama",
-             R"("rope_scaling":{"type":"longrope","short_factor":[1,2],"long_factor":[3,4]},"original_max_position_embeddings":16)"),
-      config("mistral", R"("sliding_window":4,"head_dim":6,"rope_scaling":{"type":"dynamic","factor":2})"),
-      config("mixtral", R"("num_local_experts":4,"num_experts_per_tok":2,"router_aux_loss_coef":0.1)"),
-      config("qwen2",
-             R"("use_sliding_window":true,"sliding_window":4,"max_window_layers":1,"layer_types":["full_attention","sliding_attention"])"),
-      config("qwen3", R"("head_dim":4,"attention_bias":false,"rope_scaling":{"type":"linear","factor":2})"),
-      config("qwen3_moe",
-             R"("num_experts":4,"num_experts_per_tok":2,"moe_intermediate_size":8,"norm_topk_prob":true,"decoder_sparse_step":1,
-        "mlp_only_layers":[])"),
-      "{\"text_config\":" + config("llama", "") + "}"};
+  std::vector<std::string> seeds = infernum::testutil::golden_configs();
+  for (const char* rest :
+       {R"("attention_bias":true,"rope_scaling":{"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4})",
+        R"("rope_parameters":{"rope_type":"yarn","factor":4,"beta_fast":32,"beta_slow":1,"mscale":1,"rope_theta":1e4})",
+        R"("rope_scaling":{"type":"longrope","short_factor":[1,2],"long_factor":[3,4]},"original_max_position_embeddings":16)",
+        R"("head_dim":6,"rope_scaling":{"type":"dynamic","factor":2})", R"("head_dim":4,"rope_scaling":{"type":"linear","factor":2})"})
+    seeds.push_back(config("LlamaForCausalLM", rest));
+  seeds.push_back(config("MistralForCausalLM", R"("sliding_window":4)"));
+  seeds.push_back(
+      config("Qwen2ForCausalLM",
+             R"("use_sliding_window":true,"sliding_window":4,"max_window_layers":1,"layer_types":["full_attention","sliding_attention"])"));
+  seeds.push_back(R"({"architectures":["LlamaForCausalLM"],"text_config":)" + config("LlamaForCausalLM", "") + "}");
+  return seeds;
 }
 
 }  // namespace

@@ -67,9 +67,8 @@ void check_batch(const HostBatch& b, const ModelInfo& info, const std::vector<in
       const int64_t first = info.groups[g].oldest_read(b.positions[static_cast<size_t>(begin)]) / block_tokens;
       for (int64_t i = first; i <= last; i++) {
         const int32_t block = b.block_tables[g][s * width + static_cast<size_t>(i)];
-        // Of a recurrent group the state to start from, unless the sequence begins, and the state to leave; others only where kept.
-        const bool starts = i == first && b.positions[static_cast<size_t>(begin)] > 0;
-        const bool unwanted = block == -1 && info.groups[g].kind == Retention::Kind::Recurrent && !starts && i < last;
+        const bool read = i == first && b.positions[static_cast<size_t>(begin)] > 0;  // at position 0 a state is zero
+        const bool unwanted = block == -1 && info.groups[g].kind == Retention::Kind::Recurrent && !read && i < last;
         check(unwanted || (block >= 0 && block < blocks[g]), "batch: block beyond the cache", block, blocks[g]);
       }
     }

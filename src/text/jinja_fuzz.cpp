@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
-#include "checkpoint/fuzz_seeds.h"
+#include "support/fuzz_seeds.h"
 #include "text/chat_template.h"
 
 namespace {

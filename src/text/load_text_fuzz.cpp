@@ -1,10 +1,10 @@
 // Fuzz target: any GGUF metadata gives a tokenizer that encodes and decodes without fault and perhaps a chat, or an Error.
 #include <nlohmann/json.hpp>
 
-#include "checkpoint/fuzz_seeds.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/test_files.h"
 #include "core/check.h"
+#include "support/fuzz_seeds.h"
 #include "text/load_text.h"
 #include "text/stream_decoder.h"
 #include "text/unicode.h"

@@ -3,8 +3,8 @@
 #include <string>
 #include <string_view>
 
-#include "checkpoint/fuzz_json.h"
 #include "core/check.h"
+#include "support/fuzz_json.h"
 #include "text/stream_decoder.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/fuzz_seeds.h"
+#include "support/fuzz_seeds.h"
 
 namespace infernum::testutil {
 
