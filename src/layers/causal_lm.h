@@ -9,7 +9,6 @@
 
 namespace infernum {
 
-/// Layer: constructed from (weights, config, index), called as h = layer(h (T, H), step, its state); state() describes that state.
 /// A model whose layers share nothing but the rotary tables.
 template <class B>
 struct NoStepInput {
@@ -18,6 +17,7 @@ struct NoStepInput {
   void operator()(Step<B>&, const Tensor<B>&) const {}
 };
 
+/// Layer: constructed from (weights, config, index), called as h = layer(h (T, H), step, its state); state() describes that state.
 /// StepInput: from (weights, config), called as (step, embeddings (T, H)) to add what the layers of this model share in a step.
 template <class B, class Layer, class FinalNorm = Norm<B>, class StepInput = NoStepInput<B>>
 class CausalLm {

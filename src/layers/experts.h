@@ -1,5 +1,7 @@
 // Experts of a mixture: gated MLPs of which every token uses a few (Shazeer et al. 2017). Each rank holds a slice of every expert.
 #pragma once
+#include <variant>
+
 #include "blocks/swiglu.h"
 #include "layers/gated_mlp.h"
 #include "layers/linear.h"
@@ -134,13 +136,18 @@ template <class B>
 struct SharedExpertMlp {
   SparseMlp<B> routed;
   GatedMlp<B> shared;
-  Tensor<B, Partial> operator()(const Tensor<B>& x) const { return add(routed(x), shared(x)); }
+  Tensor<B, Partial> operator()(const Tensor<B>& x) const {
+    const auto chosen = routed(x);
+    const auto always = shared(x);
+    return add(chosen, always);
+  }
 };
 
 /// One kind of MLP or another, as the layer decides.
 template <class... Kinds>
 struct EitherMlp {
-  std::variant<Kinds...> mlp;
+  using Kind = std::variant<Kinds...>;
+  Kind mlp;
   template <class B>
   Tensor<B, Partial> operator()(const Tensor<B>& x) const {
     return std::visit([&](const auto& m) { return m(x); }, mlp);

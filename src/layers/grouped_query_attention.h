@@ -16,9 +16,13 @@ struct AttentionShape {
   bool fused_qkv = false;  ///< q, k and v are rows of one matrix qkv_proj, without bias
 
   static constexpr int no_rope = -1;
-  /// The cache of one rank.
-  SequenceState state(int ranks) const { return key_value_state(num_key_value_heads / ranks, params.head_dim, params); }
 };
+
+/// What this rank caches: the keys and values of its heads.
+template <class B>
+SequenceState key_value_cache(const Weights<B>& w, const AttentionShape& s) {
+  return key_value_state(s.num_key_value_heads / w.device().ranks, s.params.head_dim, s.params);
+}
 
 /// x (T, heads * D) rotated by the layer's table, or as it is in a layer without one.
 template <class B>
@@ -49,7 +53,7 @@ struct GroupedQueryAttention {
   ColLinear<B> q_proj, k_proj, v_proj;
   RowLinear<B> o_proj;
   AttentionShape shape;
-  int ranks;
+  SequenceState cache;
 
   GroupedQueryAttention(const Weights<B>& w, const AttentionShape& s)
       : q_proj(projection(w, s, "q_proj", 0, s.num_attention_heads)),
@@ -57,9 +61,9 @@ struct GroupedQueryAttention {
         v_proj(projection(w, s, "v_proj", s.num_attention_heads + s.num_key_value_heads, s.num_key_value_heads)),
         o_proj(w / "o_proj", s.hidden_size, s.num_attention_heads * s.params.head_dim, s.o_bias),
         shape(s),
-        ranks(w.device().ranks) {}
+        cache(key_value_cache(w, s)) {}
 
-  SequenceState state() const { return shape.state(ranks); }
+  SequenceState state() const { return cache; }
 
   /// x (T, H) -> (T, H), still to be reduced over ranks.
   Tensor<B, Partial> operator()(const Tensor<B>& x, const Step<B>& step, const LayerState<B>& kv) const {

@@ -16,14 +16,18 @@ int64_t size_or_null(const ConfigReader& json, std::string_view key, int64_t abs
   return json.size(key, absent == 0 || json.is_null(key) ? derived : absent);
 }
 
+int64_t size_or_required(const ConfigReader& json, std::string_view key, int64_t absent) {
+  return absent == 0 ? json.size(key) : json.size(key, absent);
+}
+
 }  // namespace
 
 DecoderConfig::DecoderConfig(const ConfigReader& json, const ConfigDefaults& defaults)
-    : vocab_size(json.size("vocab_size")),
+    : vocab_size(size_or_required(json, "vocab_size", defaults.vocab_size)),
       hidden_size(json.size("hidden_size")),
       intermediate_size(json.size("intermediate_size")),
       num_hidden_layers(json.size("num_hidden_layers")),
-      num_attention_heads(json.size("num_attention_heads")),
+      num_attention_heads(size_or_required(json, "num_attention_heads", defaults.num_attention_heads)),
       num_key_value_heads(size_or_null(json, "num_key_value_heads", defaults.num_key_value_heads, num_attention_heads)),
       head_dim(size_or_null(json, "head_dim", defaults.head_dim, std::max<int64_t>(1, hidden_size / num_attention_heads))),
       max_position_embeddings(json.size("max_position_embeddings", defaults.max_position_embeddings)),
@@ -42,8 +46,8 @@ DecoderConfig::DecoderConfig(const ConfigReader& json, const ConfigDefaults& def
   for (const char* key : {"hidden_activation", "hidden_act"}) {  // Gemma files hold both, and the first decides
     const auto act = json.string(key);
     if (!act) continue;
-    check(*act == defaults.activation, "config.json: this family implements one activation", key, "=", *act, "; implemented:",
-          defaults.activation);
+    check(*act == defaults.activation, "config.json: this family implements one activation", key, "=", *act,
+          "; implemented:", defaults.activation);
     break;
   }
 }
@@ -89,6 +93,16 @@ std::vector<int> windows_of(const ConfigReader& json, const std::vector<std::str
   return windows;
 }
 
+std::vector<bool> rotary_layers(const ConfigReader& json, int64_t layers) {
+  const auto flags = json.numbers("no_rope_layers");
+  const int64_t interval = json.size("no_rope_layer_interval", 4);
+  check(flags.empty() || static_cast<int64_t>(flags.size()) >= layers, "config.json: no_rope_layers must have an entry for every layer",
+        flags.size(), layers);
+  std::vector<bool> rotary;
+  for (int64_t i = 0; i < layers; i++) rotary.push_back(flags.empty() ? (i + 1) % interval != 0 : flags[static_cast<size_t>(i)] != 0);
+  return rotary;
+}
+
 RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_position_embeddings, const ConfigDefaults& defaults,
                      std::string_view layer_type) {
   check(head_dim <= 1024, "config.json: heads of at most 1024 components", "head_dim =", head_dim);
@@ -105,7 +119,8 @@ RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_pos
         "config.json: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope, proportional", c.rope_type);
   c.rope_theta = d.number("rope_theta").value_or(json.number("rope_theta").value_or(defaults.rope_theta));
   check(c.rope_theta > 0 && std::isfinite(c.rope_theta), "config.json: rope_theta is positive", c.rope_theta);
-  const double partial = json.number("partial_rotary_factor").value_or(d.number("partial_rotary_factor").value_or(defaults.partial_rotary_factor));
+  const double partial =
+      json.number("partial_rotary_factor").value_or(d.number("partial_rotary_factor").value_or(defaults.partial_rotary_factor));
   check(partial > 0 && partial <= 1, "config.json: partial_rotary_factor lies between 0 and 1", partial);
   c.proportion = partial;
   c.rotary_dim = c.rope_type == "proportional" ? head_dim : static_cast<int64_t>(static_cast<double>(head_dim) * partial);

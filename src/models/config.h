@@ -13,7 +13,8 @@ namespace infernum {
 
 /// Values of absent keys, where a family's differ from Llama's.
 struct ConfigDefaults {
-  int64_t head_dim = 0;  ///< 0: hidden_size / num_attention_heads
+  int64_t vocab_size = 0, num_attention_heads = 0;  ///< 0: the key is required
+  int64_t head_dim = 0;                             ///< 0: hidden_size / num_attention_heads
   double rms_norm_eps = 1e-6;
   bool tie_word_embeddings = false;
   std::string_view activation = "silu";  ///< the only hidden_act (or hidden_activation) the family implements
@@ -29,11 +30,11 @@ struct DecoderConfig {
   int64_t max_position_embeddings;
   float rms_norm_eps;
   bool tie_word_embeddings;
-  std::vector<int> windows;       ///< per layer: keys a query sees, 0 for all
-  std::vector<RopeConfig> ropes;  ///< the rotary tables of the model; Llama has one
-  std::vector<int> layer_rope;    ///< per layer: index into ropes, or AttentionShape::no_rope
-  std::vector<int64_t> cache_of;  ///< per layer: the layer whose keys and values it reads; itself in most models
-  int64_t context;                ///< longest sequence this deployment runs; max_position_embeddings unless the user asks for another
+  std::vector<int> windows;        ///< per layer: keys a query sees, 0 for all
+  std::vector<RopeConfig> ropes;   ///< the rotary tables of the model; Llama has one
+  std::vector<int> layer_rope;     ///< per layer: index into ropes, or AttentionShape::no_rope
+  std::vector<int64_t> cache_of;   ///< per layer: the layer whose keys and values it reads; itself in most models
+  int64_t context;                 ///< longest sequence this deployment runs; max_position_embeddings unless the user asks for another
   bool zero_centred_norm = false;  ///< norms are stored as weight - 1
   float embedding_scale = 1, logit_scale = 1, logit_softcap = 0;
   float residual_multiplier = 1;  ///< of what attention and MLP add to the residual stream
@@ -56,6 +57,10 @@ std::vector<std::string> read_layer_types(const ConfigReader& json, int64_t laye
 
 /// sliding_window for layers of type sliding_attention, 0 for the others. `absent`: its value where the key is absent; 0: it is required.
 std::vector<int> windows_of(const ConfigReader& json, const std::vector<std::string>& layer_types, int64_t absent = 0);
+
+/// Per layer whether positions are encoded: `no_rope_layers` holds 1 for a layer where they are and 0 for one where they are not; absent:
+/// every no_rope_layer_interval-th layer does without.
+std::vector<bool> rotary_layers(const ConfigReader& json, int64_t layers);
 
 /// rope_parameters (transformers 5) or rope_theta and rope_scaling (4). Where rope_parameters has one entry per layer type, that of
 /// `layer_type`.

@@ -7,9 +7,11 @@
 
 #include "models/cohere2.h"
 #include "models/families.h"
+#include "models/gemma3.h"
 #include "models/hunyuan.h"
 #include "models/loader.h"
 #include "models/ministral3.h"
+#include "models/mixtral.h"
 #include "models/olmo3.h"
 #include "models/phi3.h"
 #include "models/seed_oss.h"
@@ -248,6 +250,33 @@ TEST(Config, AbsentAndNullSizesDiffer) {
   json["head_dim"] = json["num_key_value_heads"] = nullptr;
   EXPECT_EQ(read<seed_oss::Config>(json).head_dim, 2) << "null: hidden_size / num_attention_heads";
   EXPECT_EQ(read<seed_oss::Config>(json).num_key_value_heads, 4) << "null: as many as query heads";
+}
+
+TEST(Config, MultimodalGemma3IsPublishedWithFewKeys) {
+  const Json text = {{"hidden_size", 2560},     {"intermediate_size", 10240}, {"model_type", "gemma3_text"},
+                     {"num_hidden_layers", 34}, {"sliding_window", 1024},     {"rope_scaling", {{"factor", 8.0}, {"rope_type", "linear"}}}};
+  const auto c = read<gemma3::Config>({{"architectures", {"Gemma3ForConditionalGeneration"}}, {"text_config", text}});
+  EXPECT_EQ(c.vocab_size, 262208);
+  EXPECT_EQ(c.num_attention_heads, 8);
+  EXPECT_EQ(c.num_key_value_heads, 4);
+  EXPECT_EQ(c.head_dim, 256);
+  EXPECT_EQ(c.max_position_embeddings, 131072);
+  EXPECT_EQ(c.windows[4], 1024);
+  EXPECT_EQ(c.windows[5], 0);
+  EXPECT_EQ(c.ropes[0].rope_theta, 1e6);
+  EXPECT_EQ(c.ropes[0].factor, 8);
+  EXPECT_EQ(c.ropes[1].rope_theta, 1e4);
+  EXPECT_EQ(c.ropes[1].rope_type, "default");
+}
+
+TEST(Config, MixtralHasConstantsOfItsOwn) {
+  Json json = named("MixtralForCausalLM", {{"num_attention_heads", 8}});
+  for (const char* key : {"num_key_value_heads", "rms_norm_eps", "rope_theta"}) json.erase(key);
+  const auto c = read<mixtral::Config>(json);
+  EXPECT_EQ(c.num_key_value_heads, 8);
+  EXPECT_EQ(c.rms_norm_eps, 1e-5f);
+  EXPECT_EQ(c.ropes[0].rope_theta, 1e6);
+  EXPECT_EQ(c.windows, (std::vector<int>{0, 0}));
 }
 
 TEST(Config, Smollm3DerivesLayersWithoutPositions) {

@@ -9,7 +9,13 @@
 
 namespace infernum::gemma2 {
 
-inline constexpr ConfigDefaults defaults{.head_dim = 256, .tie_word_embeddings = true, .activation = "gelu_pytorch_tanh"};
+inline constexpr ConfigDefaults defaults{.vocab_size = 256000,
+                                         .num_attention_heads = 8,
+                                         .head_dim = 256,
+                                         .tie_word_embeddings = true,
+                                         .activation = "gelu_pytorch_tanh",
+                                         .max_position_embeddings = 8192,
+                                         .num_key_value_heads = 4};
 
 /// Embeddings are multiplied by sqrt(H), rounded as the weights of the published checkpoints are.
 inline float embedding_multiplier(int64_t hidden_size) {
@@ -33,8 +39,9 @@ struct Config : DecoderConfig {
   float attn_logit_softcapping;
   double query_pre_attn_scalar;
 
-  explicit Config(const ConfigReader& json, double default_attn_softcap = 50, double default_logit_softcap = 30)
-      : DecoderConfig(json, defaults),
+  explicit Config(const ConfigReader& json, const ConfigDefaults& shared = defaults, double default_attn_softcap = 50,
+                  double default_logit_softcap = 30)
+      : DecoderConfig(json, shared),
         attention_bias(json.boolean("attention_bias").value_or(false)),
         attn_logit_softcapping(read_softcap(json, "attn_logit_softcapping", default_attn_softcap)),
         query_pre_attn_scalar(json.number("query_pre_attn_scalar").value_or(256)) {

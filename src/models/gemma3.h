@@ -1,21 +1,29 @@
-// Gemma 3 (Gemma Team 2025): Gemma 2 without soft caps; queries and keys are normed per head; five layers with a window and a rotary base of
-// their own to one that sees everything.
+// Gemma 3 (Gemma Team 2025): Gemma 2 without soft caps; queries and keys are normed per head; five layers with a window and a rotary base
+// of their own to one that sees everything.
 #pragma once
+#include "layers/qk_norm_attention.h"
 #include "models/gemma2.h"
 
 namespace infernum::gemma3 {
 
+/// The multimodal checkpoints are published without the keys that have these values.
+inline ConfigDefaults defaults(double rope_theta) {
+  ConfigDefaults d = gemma2::defaults;
+  d.vocab_size = 262208;
+  d.max_position_embeddings = 131072;
+  d.rope_theta = rope_theta;
+  return d;
+}
+
 struct Config : gemma2::Config {
-  explicit Config(const ConfigReader& json) : gemma2::Config(json, 0, 0) {
+  explicit Config(const ConfigReader& json) : gemma2::Config(json, defaults(1e6), 0, 0) {
     const int64_t pattern = json.size(json.has("_sliding_window_pattern") ? "_sliding_window_pattern" : "sliding_window_pattern", 6);
     set_windows(json, [pattern](int64_t layer) { return (layer + 1) % pattern ? "sliding_attention" : "full_attention"; });
     // Table 0: layers that see everything, with the config's scaling; table 1: layers with a window, never scaled.
-    ConfigDefaults global = gemma2::defaults, local = gemma2::defaults;
-    global.rope_theta = 1e6;
-    ropes = {read_rope(json, head_dim, max_position_embeddings, global, "full_attention"), {}};
+    ropes = {read_rope(json, head_dim, max_position_embeddings, defaults(1e6), "full_attention"), {}};
     const auto by_type = json.object("rope_parameters");
     if (by_type && by_type->has("sliding_attention")) {
-      ropes[1] = read_rope(json, head_dim, max_position_embeddings, local, "sliding_attention");
+      ropes[1] = read_rope(json, head_dim, max_position_embeddings, defaults(1e4), "sliding_attention");
     } else {
       ropes[1].rotary_dim = head_dim;
       ropes[1].rope_theta = json.number("rope_local_base_freq").value_or(1e4);
@@ -26,22 +34,9 @@ struct Config : gemma2::Config {
 };
 
 template <class B>
-struct Attention : GroupedQueryAttention<B> {
-  HeadNorm<B> q_norm, k_norm;
-
+struct Attention : QkNormAttention<B> {
   Attention(const Weights<B>& w, const Config& c, int64_t layer)
-      : GroupedQueryAttention<B>(w, c.attention(layer)),
-        q_norm(w / "q_norm", c.head_dim, c.rms_norm_eps, /*zero_centred=*/true),
-        k_norm(w / "k_norm", c.head_dim, c.rms_norm_eps, /*zero_centred=*/true) {}
-
-  /// x (T, H) -> (T, H), still to be reduced over ranks.
-  Tensor<B, Partial> operator()(const Tensor<B>& x, const Step<B>& step, const LayerState<B>& kv) const {
-    const auto q = q_norm(this->q_proj(x));
-    const auto k = k_norm(this->k_proj(x));
-    const auto v = this->v_proj(x);
-    const auto o = attend(q, k, v, this->shape, step, kv);
-    return this->o_proj(o);
-  }
+      : QkNormAttention<B>(w, c.attention(layer), c.rms_norm_eps, c.zero_centred_norm) {}
 };
 
 template <class B>

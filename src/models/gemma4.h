@@ -9,18 +9,26 @@
 
 namespace infernum::gemma4 {
 
+inline ConfigDefaults defaults() {
+  ConfigDefaults d = gemma2::defaults;
+  d.vocab_size = 262144;
+  d.max_position_embeddings = 131072;
+  return d;
+}
+
 struct Config : DecoderConfig {
   struct Heads {
     int64_t head_dim, num_key_value_heads;
   };
-  std::vector<Heads> heads;  ///< per layer
+  std::vector<Heads> heads;             ///< per layer
   int64_t hidden_size_per_layer_input;  ///< 0: no embeddings per layer
   int64_t vocab_size_per_layer_input;
   bool attention_k_eq_v, use_double_wide_mlp, attention_bias;
 
   explicit Config(const ConfigReader& json)
-      : DecoderConfig(json, gemma2::defaults),
-        hidden_size_per_layer_input(json.integer("hidden_size_per_layer_input").value_or(json.is_null("hidden_size_per_layer_input") ? 0 : 256)),
+      : DecoderConfig(json, defaults()),
+        hidden_size_per_layer_input(
+            json.integer("hidden_size_per_layer_input").value_or(json.is_null("hidden_size_per_layer_input") ? 0 : 256)),
         vocab_size_per_layer_input(json.size("vocab_size_per_layer_input", 262144)),
         attention_k_eq_v(json.boolean("attention_k_eq_v").value_or(false)),
         use_double_wide_mlp(json.boolean("use_double_wide_mlp").value_or(false)),
@@ -28,7 +36,8 @@ struct Config : DecoderConfig {
     embedding_scale = gemma2::embedding_multiplier(hidden_size);
     logit_softcap = gemma2::read_softcap(json, "final_logit_softcapping", 0);
     check(json.string("use_bidirectional_attention").value_or("vision") == "vision",  // concerns images only
-          "config.json: use_bidirectional_attention makes an encoder; implemented: null, vision", *json.string("use_bidirectional_attention"));
+          "config.json: use_bidirectional_attention makes an encoder; implemented: null, vision",
+          *json.string("use_bidirectional_attention"));
     check(!json.boolean("enable_moe_block").value_or(false), "config.json: enable_moe_block = true is not implemented; implemented: false");
     check(hidden_size_per_layer_input >= 0 && hidden_size_per_layer_input <= hidden_size, "config.json: hidden_size_per_layer_input",
           hidden_size_per_layer_input);
@@ -110,7 +119,7 @@ struct Attention {
   };
   AttentionShape shape;
   float eps;
-  int ranks;
+  SequenceState cache;
   ColLinear<B> q_proj;
   HeadNorm<B> q_norm;
   std::optional<KeyValue> key_value;
@@ -119,7 +128,7 @@ struct Attention {
   Attention(const Weights<B>& w, const Config& c, int64_t layer)
       : shape(c.attention(layer)),
         eps(c.rms_norm_eps),
-        ranks(w.device().ranks),
+        cache(key_value_cache(w, shape)),
         q_proj(w / "q_proj", shape.num_attention_heads * shape.params.head_dim, c.hidden_size, c.attention_bias),
         q_norm(w / "q_norm", shape.params.head_dim, eps),
         o_proj(w / "o_proj", c.hidden_size, shape.num_attention_heads * shape.params.head_dim, c.attention_bias) {
@@ -131,7 +140,7 @@ struct Attention {
     if (!keys_are_values) key_value->v_proj.emplace(w / "v_proj", width, c.hidden_size, c.attention_bias);
   }
 
-  SequenceState state() const { return shape.state(ranks); }
+  SequenceState state() const { return cache; }
 
   /// x (T, H) -> (T, H), still to be reduced over ranks.
   Tensor<B, Partial> operator()(const Tensor<B>& x, const Step<B>& step, const LayerState<B>& kv) const {
@@ -200,7 +209,8 @@ struct PerLayerEmbedding {
   std::optional<Parts> parts;
   float projection_scale;
 
-  PerLayerEmbedding(const Weights<B>& w, const Config& c) : projection_scale(static_cast<float>(1 / std::sqrt(static_cast<double>(c.hidden_size)))) {
+  PerLayerEmbedding(const Weights<B>& w, const Config& c)
+      : projection_scale(static_cast<float>(1 / std::sqrt(static_cast<double>(c.hidden_size)))) {
     const int64_t width = c.hidden_size_per_layer_input, all = width * c.num_hidden_layers;
     if (width > 0)
       parts.emplace(Parts{{w / "embed_tokens_per_layer", c.vocab_size_per_layer_input, all, gemma2::embedding_multiplier(width)},

@@ -18,7 +18,7 @@ struct Config : DecoderConfig {
 
 struct MistralConfig : Config {
   /// An absent sliding_window means 4096 keys, null means all.
-  explicit MistralConfig(const ConfigReader& json) : Config(json) {
+  explicit MistralConfig(const ConfigReader& json) : Config(json, {.max_position_embeddings = 131072, .num_key_value_heads = 8}) {
     if (!json.is_null("sliding_window")) windows.assign(windows.size(), static_cast<int>(json.size("sliding_window", 4096)));
   }
 };

@@ -7,17 +7,6 @@ namespace infernum {
 namespace llama4 {
 namespace {
 
-/// Layers whose flag is 1 are rotary. Without the list every no_rope_layer_interval-th is not.
-std::vector<bool> rotary_layers(const ConfigReader& json, int64_t layers) {
-  const auto flags = json.numbers("no_rope_layers");
-  const int64_t interval = json.size("no_rope_layer_interval", 4);
-  check(flags.empty() || static_cast<int64_t>(flags.size()) == layers, "config.json: no_rope_layers has a flag per layer", flags.size(),
-        layers);
-  std::vector<bool> rotary;
-  for (int64_t i = 0; i < layers; i++) rotary.push_back(flags.empty() ? (i + 1) % interval != 0 : flags[static_cast<size_t>(i)] != 0);
-  return rotary;
-}
-
 std::vector<bool> sparse_layers(const ConfigReader& json, int64_t layers) {
   const auto listed = json.numbers("moe_layers");
   const int64_t step = json.size("interleave_moe_layer_step", 1);

@@ -53,12 +53,11 @@ struct Attention : GroupedQueryAttention<B> {
 
 template <class B>
 struct Mlp : EitherMlp<GatedMlp<B>, SharedExpertMlp<B>> {
-  using Kind = std::variant<GatedMlp<B>, SharedExpertMlp<B>>;
-  Mlp(const Weights<B>& w, const Config& c, int64_t layer)
-      : EitherMlp<GatedMlp<B>, SharedExpertMlp<B>>{make(w / "feed_forward", c, c.sparse[static_cast<size_t>(layer)])} {}
+  using Either = EitherMlp<GatedMlp<B>, SharedExpertMlp<B>>;
+  Mlp(const Weights<B>& w, const Config& c, int64_t layer) : Either{make(w / "feed_forward", c, c.sparse[static_cast<size_t>(layer)])} {}
 
  private:
-  static Kind make(const Weights<B>& w, const Config& c, bool sparse) {
+  static typename Either::Kind make(const Weights<B>& w, const Config& c, bool sparse) {
     if (!sparse) return GatedMlp<B>(w, c.hidden_size, c.intermediate_size_mlp);
     const MixtureShape shape{.hidden_size = c.hidden_size,
                              .experts = c.num_local_experts,

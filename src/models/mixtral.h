@@ -8,11 +8,11 @@ namespace infernum::mixtral {
 struct Config : llama::Config {
   int64_t num_local_experts, num_experts_per_tok;
   explicit Config(const ConfigReader& json)
-      : llama::Config(json),
+      : llama::Config(json, {.rms_norm_eps = 1e-5, .rope_theta = 1e6, .max_position_embeddings = 131072, .num_key_value_heads = 8}),
         num_local_experts(json.size("num_local_experts", 8)),
         num_experts_per_tok(json.size("num_experts_per_tok", 2)) {
     check_experts(num_local_experts, num_hidden_layers);
-    if (const auto window = json.integer("sliding_window")) windows.assign(windows.size(), static_cast<int>(json.size("sliding_window")));
+    if (json.has("sliding_window")) windows.assign(windows.size(), static_cast<int>(json.size("sliding_window")));
   }
 };
 

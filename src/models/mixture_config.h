@@ -1,7 +1,5 @@
 // The mixtures of DeepSeek and of families with the same keys: dense first layers, then many small experts beside a shared one.
 #pragma once
-#include <variant>
-
 #include "layers/experts.h"
 #include "models/config.h"
 
@@ -30,15 +28,14 @@ MixtureConfig read_softmax_mixture(const ConfigReader& json, const DecoderConfig
 /// A dense MLP in the first layers, then the mixture, with or without a shared expert.
 template <class B>
 struct FirstDenseMlp : EitherMlp<GatedMlp<B>, SparseMlp<B>, SharedExpertMlp<B>> {
-  using Kind = std::variant<GatedMlp<B>, SparseMlp<B>, SharedExpertMlp<B>>;
+  using Either = EitherMlp<GatedMlp<B>, SparseMlp<B>, SharedExpertMlp<B>>;
 
   template <class Config>
-  FirstDenseMlp(const Weights<B>& w, const Config& c, int64_t layer)
-      : EitherMlp<GatedMlp<B>, SparseMlp<B>, SharedExpertMlp<B>>{make(w / "mlp", c, layer)} {}
+  FirstDenseMlp(const Weights<B>& w, const Config& c, int64_t layer) : Either{make(w / "mlp", c, layer)} {}
 
  private:
   template <class Config>
-  static Kind make(const Weights<B>& w, const Config& c, int64_t layer) {
+  static typename Either::Kind make(const Weights<B>& w, const Config& c, int64_t layer) {
     const MixtureConfig& m = c.mixture;
     if (!m.is_sparse(layer)) return GatedMlp<B>(w, c.hidden_size, c.intermediate_size, c.mlp_bias);
     SparseMlp<B> routed(w / "gate", w / "experts", m.shape);

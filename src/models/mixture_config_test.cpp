@@ -141,7 +141,7 @@ TEST(Llama4Config, EveryFourthLayerHasNoPositions) {
   const auto listed = read<llama4::Config>({{"no_rope_layers", {0, 1}}, {"attention_chunk_size", 16}});
   EXPECT_EQ(listed.layer_rope, (std::vector<int>{AttentionShape::no_rope, 0}));
   EXPECT_EQ(listed.chunks, (std::vector<int>{0, 16}));
-  expect_refused<llama4::Config>({{"no_rope_layers", {1}}}, "a flag per layer: 1 2");
+  expect_refused<llama4::Config>({{"no_rope_layers", {1}}}, "an entry for every layer: 1 2");
 }
 
 TEST(Llama4Config, MixturesAreListedOrInterleaved) {

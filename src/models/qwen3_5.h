@@ -1,4 +1,5 @@
-// Qwen3.5 (Qwen Team 2026): Qwen3-Next with separate projections, dense or with mixtures of experts; the text part of the multimodal models.
+// Qwen3.5 (Qwen Team 2026): Qwen3-Next with separate projections, dense or with mixtures of experts; the text part of the multimodal
+// models.
 #pragma once
 #include "models/qwen3_next.h"
 
@@ -9,12 +10,7 @@ struct Config : qwen3_next::Config {
 };
 
 template <class B>
-struct Mlp : GatedMlp<B> {
-  Mlp(const Weights<B>& w, const Config& c, int64_t) : GatedMlp<B>(w / "mlp", c.hidden_size, c.intermediate_size) {}
-};
-
-template <class B>
-using Qwen3_5 = CausalLm<B, PreNormLayer<B, qwen3_next::Mixer<B>, Mlp<B>>>;
+using Qwen3_5 = CausalLm<B, PreNormLayer<B, qwen3_next::Mixer<B>, qwen2::Mlp<B>>>;
 
 struct MoeConfig : qwen3_next::MoeConfig {
   explicit MoeConfig(const ConfigReader& json) : qwen3_next::MoeConfig(json, /*fused=*/false) {}

@@ -1,9 +1,6 @@
-// Qwen3-Next (Qwen Team 2025): three layers of Gated DeltaNet to one of attention with an output gate, and mixtures of experts beside a gated
-// shared expert.
+// Qwen3-Next (Qwen Team 2025): three layers of Gated DeltaNet to one of attention with an output gate, and mixtures of experts beside a
+// gated shared expert.
 #pragma once
-#include <algorithm>
-#include <variant>
-
 #include "layers/experts.h"
 #include "layers/gated_delta_net.h"
 #include "models/qwen3.h"
@@ -48,14 +45,14 @@ struct Config : DecoderConfig {
 template <class B>
 struct GatedAttention {
   AttentionShape shape;
-  int ranks;
+  SequenceState cache;
   ColLinear<B> q_proj, k_proj, v_proj;  ///< q_proj: of every head q | gate
   HeadNorm<B> q_norm, k_norm;
   RowLinear<B> o_proj;
 
   GatedAttention(const Weights<B>& w, const Config& c, int64_t layer)
       : shape(c.attention(layer, c.attention_bias, c.attention_bias)),
-        ranks(w.device().ranks),
+        cache(key_value_cache(w, shape)),
         q_proj(w / "q_proj", 2 * c.num_attention_heads * c.head_dim, c.hidden_size, c.attention_bias),
         k_proj(w / "k_proj", c.num_key_value_heads * c.head_dim, c.hidden_size, c.attention_bias),
         v_proj(w / "v_proj", c.num_key_value_heads * c.head_dim, c.hidden_size, c.attention_bias),
@@ -63,7 +60,7 @@ struct GatedAttention {
         k_norm(w / "k_norm", c.head_dim, c.rms_norm_eps, c.zero_centred_norm),
         o_proj(w / "o_proj", c.hidden_size, c.num_attention_heads * c.head_dim, c.attention_bias) {}
 
-  SequenceState state() const { return shape.state(ranks); }
+  SequenceState state() const { return cache; }
 
   /// x (T, H) -> (T, H), still to be reduced over ranks.
   Tensor<B, Partial> operator()(const Tensor<B>& x, const Step<B>& step, const LayerState<B>& kv) const {
@@ -95,8 +92,10 @@ struct GatedSharedExpertMlp {
         shared_expert_gate(w / "shared_expert_gate", 1, hidden_size) {}
 
   Tensor<B, Partial> operator()(const Tensor<B>& x) const {
-    const auto shared = scale_rows(shared_expert(x), sigmoid(shared_expert_gate.in_f32(x)));
-    return add(routed(x), shared);
+    const auto chosen = routed(x);
+    const auto always = shared_expert(x);
+    const auto gate = sigmoid(shared_expert_gate.in_f32(x));
+    return add(chosen, scale_rows(always, gate));
   }
 };
 
@@ -118,34 +117,29 @@ class Mixer {
   Kind mixer_;
 };
 
-struct MoeConfig : Config {
+struct MoeConfig : Config, qwen3::SparseLayers {
   Mixture mixture;
-  int64_t decoder_sparse_step;
-  std::vector<double> mlp_only_layers;
 
   explicit MoeConfig(const ConfigReader& json, bool fused = true)
       : Config(json, fused),
+        SparseLayers(json),
         mixture{json.has("num_local_experts") ? json.size("num_local_experts") : json.size("num_experts", 512),
                 json.size("num_experts_per_tok", 10), json.size("moe_intermediate_size", 512),
-                json.size("shared_expert_intermediate_size", 512), json.boolean("norm_topk_prob").value_or(true)},
-        decoder_sparse_step(json.size("decoder_sparse_step", 1)),
-        mlp_only_layers(json.numbers("mlp_only_layers")) {
+                json.size("shared_expert_intermediate_size", 512), json.boolean("norm_topk_prob").value_or(true)} {
     check_experts(mixture.experts, num_hidden_layers);
-  }
-
-  bool is_sparse(int64_t layer) const {
-    const bool dense = std::find(mlp_only_layers.begin(), mlp_only_layers.end(), static_cast<double>(layer)) != mlp_only_layers.end();
-    return !dense && (layer + 1) % decoder_sparse_step == 0;
   }
 };
 
 template <class B>
 struct MoeMlp : EitherMlp<GatedMlp<B>, GatedSharedExpertMlp<B>> {
-  using Kind = std::variant<GatedMlp<B>, GatedSharedExpertMlp<B>>;
-  MoeMlp(const Weights<B>& w, const MoeConfig& c, int64_t layer)
-      : EitherMlp<GatedMlp<B>, GatedSharedExpertMlp<B>>{c.is_sparse(layer)
-                                                            ? Kind(GatedSharedExpertMlp<B>(w / "mlp", c.hidden_size, c.mixture))
-                                                            : Kind(GatedMlp<B>(w / "mlp", c.hidden_size, c.intermediate_size))} {}
+  using Either = EitherMlp<GatedMlp<B>, GatedSharedExpertMlp<B>>;
+  MoeMlp(const Weights<B>& w, const MoeConfig& c, int64_t layer) : Either{make(w / "mlp", c, c.is_sparse(layer))} {}
+
+ private:
+  static typename Either::Kind make(const Weights<B>& w, const MoeConfig& c, bool sparse) {
+    if (!sparse) return GatedMlp<B>(w, c.hidden_size, c.intermediate_size);
+    return GatedSharedExpertMlp<B>(w, c.hidden_size, c.mixture);
+  }
 };
 
 template <class B>
