@@ -103,7 +103,8 @@ void add_bench(CLI::App& root, BenchFlags& f) {
     names += (names.empty() ? "" : ", ") + std::string(name);
     shapes.emplace_back(name);
   }
-  add(app, "shape", f.shape, "a published shape with synthetic weights instead of a model, NAME or NAME/N for its first N layers: " + names);
+  add(app, "shape", f.shape,
+      "a published shape with synthetic weights instead of a model, NAME or NAME/N for its first N layers: " + names);
   add(app, "format", f.format, "of the synthetic weights: bf16, f16, f32, q8_0, q4_0, q4_k, ...")->check(gguf_type(false));
   const auto add_short = [&](const char* names_of_flag, const char* env, auto& value, const char* help) {
     return app->add_option(names_of_flag, value, help)->envname(env)->capture_default_str();

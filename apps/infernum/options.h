@@ -26,7 +26,7 @@ struct RunFlags : ModelFlags {
   std::vector<std::string> stop;
   int64_t max_tokens = 0;
   bool raw = false, stats = false, no_history = false, interactive = false;
-  bool prompt_given = false;    ///< as an argument, even if empty
+  bool prompt_given = false;                 ///< as an argument, even if empty
   std::set<std::string, std::less<>> given;  ///< sampling parameters; the checkpoint decides the others
 };
 

@@ -199,7 +199,8 @@ struct Laws {
   static_assert(CanHeadNorm<F, F> && CanHeadNorm<S, F> && !CanHeadNorm<P, F> && !CanHeadNorm<S, S>);
   static_assert(CanRope<S, F> && CanRope<F, F> && !CanRope<P, F> && !CanRope<S, P>);
   static_assert(CanRopeTable<F, F> && !CanRopeTable<P, F> && !CanRopeTable<F, S>);
-  static_assert(CanAppend<LayerState<B>, S, S, Batch<B>> && !CanAppend<LayerState<B>, P, P, Batch<B>> && !CanAppend<LayerState<B>, S, F, Batch<B>>);
+  static_assert(CanAppend<LayerState<B>, S, S, Batch<B>> && !CanAppend<LayerState<B>, P, P, Batch<B>> &&
+                !CanAppend<LayerState<B>, S, F, Batch<B>>);
   static_assert(CanAttend<S, LayerState<B>, Batch<B>> && !CanAttend<P, LayerState<B>, Batch<B>>);
   static_assert(CanAddRmsNorm<F, F, F> && !CanAddRmsNorm<F, P, F> && !CanAddRmsNorm<P, P, F> && !CanAddRmsNorm<F, S, F> &&
                 !CanAddRmsNorm<S, S, F>);

@@ -80,9 +80,7 @@ struct FusedDeltaGates {
   ColLinear<B> ba;
   int64_t group, heads;  ///< value heads of a key head, key heads of this rank
   FusedDeltaGates(const Weights<B>& w, const DeltaNetShape& s)
-      : ba(w / "in_proj_ba", 2 * s.value_heads, s.hidden_size),
-        group(s.value_heads / s.key_heads),
-        heads(s.key_heads / w.device().ranks) {}
+      : ba(w / "in_proj_ba", 2 * s.value_heads, s.hidden_size), group(s.value_heads / s.key_heads), heads(s.key_heads / w.device().ranks) {}
   DeltaNetGates<B> operator()(const Tensor<B>& x) const {
     const auto m = ba(x);
     return {slice_heads(m, heads, 0, group), slice_heads(m, heads, group, group)};
@@ -129,7 +127,9 @@ struct GatedDeltaNet {
   SequenceState state() const {
     const int64_t heads = decay.shape()[0];
     return {{Retention::Kind::Recurrent},
-            {conv_q.state("conv_q"), conv_k.state("conv_k"), conv_v.state("conv_v"),
+            {conv_q.state("conv_q"),
+             conv_k.state("conv_k"),
+             conv_v.state("conv_v"),
              {"delta_state", {heads, shape.key_dim, shape.value_dim}, /*exact=*/true}}};
   }
 
@@ -157,7 +157,8 @@ struct GatedDeltaNet {
     return SplitDeltaGates<B>(w, s);
   }
   static const DeltaNetShape& checked(const DeltaNetShape& s, int ranks) {
-    check(s.value_heads % s.key_heads == 0, "linear attention: value heads must divide into groups of key heads", s.value_heads, s.key_heads);
+    check(s.value_heads % s.key_heads == 0, "linear attention: value heads must divide into groups of key heads", s.value_heads,
+          s.key_heads);
     check(s.key_heads % ranks == 0, "tensor parallelism: key heads of linear attention must divide among the ranks", s.key_heads, ranks);
     check(ranks == 1 || !s.tiled_heads, "tensor parallelism: this file's order of value heads does not divide among ranks", ranks);
     check(s.conv_taps >= 2 && s.conv_taps <= 64, "linear attention: the convolution sees 2 to 64 inputs", s.conv_taps);

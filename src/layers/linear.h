@@ -19,7 +19,8 @@ class Linear {
       bias_ = relabel<BiasLayout>(w.vector("bias", n));  // a Partial sums over ranks: add it once
   }
   /// Rows first .. first + n of a stored matrix (total, k) that fuses several layers, without bias.
-  Linear(const Weights<B>& w, int64_t total, int64_t first, int64_t n, int64_t k) : weight_(w.linear_rows("weight", total, first, n, k, S)) {}
+  Linear(const Weights<B>& w, int64_t total, int64_t first, int64_t n, int64_t k)
+      : weight_(w.linear_rows("weight", total, first, n, k, S)) {}
   /// x (m, k) -> (m, n / ranks or n).
   Tensor<B, Out> operator()(const Tensor<B, In>& x) const { return with_bias(multiply<Out>(x, weight_)); }
   /// The same with a result in F32 whatever x is: logits of the vocabulary and of routers.

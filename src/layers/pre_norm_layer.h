@@ -8,8 +8,8 @@
 
 namespace infernum {
 
-/// Attention: from (w / its scope by the config, config, index); (x, step, state) -> Partial. Mlp: from (w, config, index), naming its own scope;
-/// x -> Partial.
+/// Attention: from (w / its scope by the config, config, index); (x, step, state) -> Partial. Mlp: from (w, config, index), naming its own
+/// scope; x -> Partial.
 template <class B, class Attention, class Mlp>
 struct PreNormLayer {
   Norm<B> input_layernorm, post_attention_layernorm;

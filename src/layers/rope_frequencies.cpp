@@ -103,7 +103,8 @@ RopeFrequencies rope_frequencies(const RopeConfig& c, int64_t context) {
     w = divided(std::move(w), is_long ? c.long_factor : c.short_factor, is_long ? "long_factor" : "short_factor");
     scale = longrope_scale(c);
   } else {
-    check(c.rope_type == "default", "rope: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope, proportional", c.rope_type);
+    check(c.rope_type == "default", "rope: unknown rope_type; known: default, linear, dynamic, llama3, yarn, longrope, proportional",
+          c.rope_type);
   }
   if (!c.inv_freq_divisors.empty()) w = divided(std::move(w), c.inv_freq_divisors, "rope_freqs");
   const bool renewed = (c.rope_type == "dynamic" && !c.alpha && context > c.max_position_embeddings) ||

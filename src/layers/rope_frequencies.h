@@ -13,7 +13,7 @@ struct RopeConfig {
   double rope_theta = 10000;
   int64_t rotary_dim = 0;  ///< components of a head that rotate
   double factor = 1;
-  double proportion = 1;  ///< proportional: share of the pairs that rotate; the others keep frequency 0
+  double proportion = 1;        ///< proportional: share of the pairs that rotate; the others keep frequency 0
   std::optional<double> alpha;  ///< dynamic: the base grows by this once and for all, whatever the length (Hunyuan)
   int64_t original_max_position_embeddings = 0;
   int64_t max_position_embeddings = 0;

@@ -73,7 +73,8 @@ class Weights {
   }
   /// Rows first .. first + n of a matrix (total, k) that holds several, as their own matrix.
   LinearWeight<B> linear_rows(std::string_view leaf, int64_t total, int64_t first, int64_t n, int64_t k, Split how) const {
-    return load_weight<B>(*device_, split(slice_rows(source_->read(name(leaf), {total, k}), first, first + n), how, device_->rank, device_->ranks));
+    return load_weight<B>(*device_,
+                          split(slice_rows(source_->read(name(leaf), {total, k}), first, first + n), how, device_->rank, device_->ranks));
   }
   /// What is stored under this name, not yet on the device.
   StoredTensor stored(std::string_view leaf, const Shape& shape) const { return source_->read(name(leaf), shape); }

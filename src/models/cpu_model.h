@@ -13,8 +13,16 @@ namespace infernum {
 /// What the runtime needs to know of a network.
 template <class Config, class Net>
 ModelInfo describe_model(std::string_view family, const Config& c, const Net& net, const ModelOptions& options) {
-  ModelInfo m{std::string(family), c.vocab_size,  c.hidden_size,       c.num_hidden_layers, c.context,
-              c.tie_word_embeddings, options.ranks, options.cache_dtype, {},                  {},
+  ModelInfo m{std::string(family),
+              c.vocab_size,
+              c.hidden_size,
+              c.num_hidden_layers,
+              c.context,
+              c.tie_word_embeddings,
+              options.ranks,
+              options.cache_dtype,
+              {},
+              {},
               {}};
   m.set_states(net.states());
   return m;

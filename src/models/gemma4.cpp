@@ -5,7 +5,6 @@
 
 namespace infernum {
 
-const Family gemma4_family =
-    family<gemma4::Config, gemma4::Gemma4>("gemma4", {"Gemma4ForCausalLM", "Gemma4ForConditionalGeneration"});
+const Family gemma4_family = family<gemma4::Config, gemma4::Gemma4>("gemma4", {"Gemma4ForCausalLM", "Gemma4ForConditionalGeneration"});
 
 }  // namespace infernum

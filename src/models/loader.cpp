@@ -82,8 +82,7 @@ TraceReport trace(const Checkpoint& checkpoint, const Family& family, const Mode
   CheckpointSource source(checkpoint, headers_only);
   Headers headers(source);
   auto report = family.trace(config, headers, options, tokens);
-  if (!headers_only || !checkpoint.tensors.empty())
-    source.check_complete(report.info.num_hidden_layers, report.info.tied);
+  if (!headers_only || !checkpoint.tensors.empty()) source.check_complete(report.info.num_hidden_layers, report.info.tied);
   return report;
 }
 

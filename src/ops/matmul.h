@@ -12,7 +12,8 @@ void check_matmul(const Tensor<B, L>& x, const Shape& w, const char* name) {
   check(x.shape().rank() == 2 && w.rank() == 2 && x.shape()[1] == w[1], "matmul: x (m, k) and w (n, k) must share k", name, x.shape(), w);
 }
 
-/// Of a product's elements where the caller does not say: a sum over ranks goes to the residual stream and is F32 like that, others keep x's.
+/// Of a product's elements where the caller does not say: a sum over ranks goes to the residual stream and is F32 like that, others keep
+/// x's.
 template <Layout Out, class B, Layout In>
 DType product_dtype(const Tensor<B, In>& x) {
   return std::same_as<Out, Partial> ? DType::F32 : x.dtype();

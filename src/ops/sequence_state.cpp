@@ -20,7 +20,7 @@ int64_t Retention::blocks_held(int64_t length, int64_t step) const {
     case Kind::All: return blocks(length) + 1;  // the last block is rarely full
     case Kind::Window:
     case Kind::Chunk: return std::min(blocks(length) + 1, blocks(tokens + step) + 1);  // a window need not begin with a block
-    case Kind::Recurrent: return 2;                                                // the state read and the state written
+    case Kind::Recurrent: return 2;                                                    // the state read and the state written
   }
   return 0;
 }

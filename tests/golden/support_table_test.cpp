@@ -47,7 +47,8 @@ std::string shown(double error) {
 
 class Measured {
  public:
-  explicit Measured(std::string name) : folder_(test::data("models/" + name)), name_(std::move(name)), golden_(folder_ + "/golden.safetensors") {}
+  explicit Measured(std::string name)
+      : folder_(test::data("models/" + name)), name_(std::move(name)), golden_(folder_ + "/golden.safetensors") {}
 
   std::string row() const {
     const auto model = load("config.json", golden_.shape("prompt3.ids")[0], DType::F32);
@@ -59,8 +60,9 @@ class Measured {
     const auto bf16 = position_errors(DType::BF16);
     // Gemma 4 multiplies scores by nothing, so the rounding of queries and keys grows in the softmax.
     EXPECT_LE(bf16[bf16.size() / 2], name_ == "gemma4-text" ? 6e-2 : 2e-2) << name_;
-    return "| " + info.family + " | " + name_ + " | " + (both ? "4, 5" : "5") + " | " + shown(f32) + " | " + shown(bf16[bf16.size() / 2]) + ", " + shown(bf16.back()) + " | " +
-           shown(chunked(*model)) + " | " + state(*model) + " | " + rope() + " | " + (info.tied ? "tied" : "own head") + " |\n";
+    return "| " + info.family + " | " + name_ + " | " + (both ? "4, 5" : "5") + " | " + shown(f32) + " | " + shown(bf16[bf16.size() / 2]) +
+           ", " + shown(bf16.back()) + " | " + shown(chunked(*model)) + " | " + state(*model) + " | " + rope() + " | " +
+           (info.tied ? "tied" : "own head") + " |\n";
   }
 
  private:
@@ -116,7 +118,8 @@ class Measured {
     const auto ids = golden_.ids("prompt2.ids");
     const auto whole = test::SingleSequence(model, 64).append(ids);
     double worst = 0;
-    for (int64_t chunk = 1; chunk <= 9; chunk++) worst = std::max(worst, relative_error(test::SingleSequence(model, 64).append(ids, chunk), whole));
+    for (int64_t chunk = 1; chunk <= 9; chunk++)
+      worst = std::max(worst, relative_error(test::SingleSequence(model, 64).append(ids, chunk), whole));
     return worst;
   }
 
@@ -174,7 +177,8 @@ bool within(const std::string& measured, const std::string& page_cell) {
 
 TEST(SupportTable, ThePageSaysWhatIsMeasured) {
   std::string table =
-      "| family | checkpoint | config.json of transformers | float32 | bfloat16: median, worst | chunks 1 to 9 | layers by state | rope | head |\n"
+      "| family | checkpoint | config.json of transformers | float32 | bfloat16: median, worst | chunks 1 to 9 | layers by state | rope | "
+      "head |\n"
       "|---|---|---|---|---|---|---|---|---|\n";
   std::set<std::string> names;
   for (const auto& entry : fs::directory_iterator(test::data("models")))
