@@ -46,7 +46,7 @@ void add_shape(CLI::App* app, ModelFlags& f, int64_t most_ranks, const char* ran
       ->capture_default_str()
       ->transform(whole(1, most_ranks));
   add(app, "max-model-len", f.max_model_len, "longest sequence in tokens; 0: what the config says")->transform(whole(0, INT32_MAX));
-  add(app, "dtype", f.dtype, "activations: f32, bf16 or f16")->check(one_of({"f32", "bf16", "f16"}));
+  add(app, "dtype", f.dtype, "what activations are rounded to where BF16 weights multiply them: f32 (not), bf16; f16 sets the cache alone")->check(one_of({"f32", "bf16", "f16"}));
   add(app, "kv-cache-dtype", f.kv_cache_dtype, "auto (as --dtype), f32, bf16 or f16")->check(one_of({"auto", "f32", "bf16", "f16"}));
   add(app, "fusion", f.fusion, "fused blocks: on, off, or check (run both forms and compare)")->check(one_of({"on", "off", "check"}));
 }

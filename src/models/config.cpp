@@ -224,6 +224,7 @@ void check_unread(const ConfigReader& json, std::string_view family) {
                                        "residual_multiplier",
                                        "rope_local_base_freq",
                                        "sliding_window_pattern",
+                                       "use_cla",
                                        "use_parallel_residual",
                                        "use_qk_norm",
                                        "use_sliding_window"};

@@ -24,7 +24,7 @@ template <class Config, template <class> class Net>
 TraceStep trace_step(ModelInfo& m, std::string_view family, const Config& config, WeightSource& source, const ModelOptions& options,
                      int64_t tokens, int64_t context) {
   Queue<Trace> queue;
-  Device<Trace> device{&queue, 0, options.ranks, Fusion::On, options.dtype, options.cache_dtype, {}, {}, {}};
+  Device<Trace> device{&queue, 0, options.ranks, Fusion::On, DType::F32, options.cache_dtype, {}, {}, {}};
   const Net<Trace> net{Weights<Trace>(device, source), config};
   m = describe_model(family, config, net, options);
   const auto input = [&](std::string_view name, const Shape& shape, DType dtype, TraceValue::Kind kind) {
