@@ -46,7 +46,8 @@ void add_shape(CLI::App* app, ModelFlags& f, int64_t most_ranks, const char* ran
       ->capture_default_str()
       ->transform(whole(1, most_ranks));
   add(app, "max-model-len", f.max_model_len, "longest sequence in tokens; 0: what the config says")->transform(whole(0, INT32_MAX));
-  add(app, "dtype", f.dtype, "what activations are rounded to where BF16 weights multiply them: f32 (not), bf16; f16 sets the cache alone")->check(one_of({"f32", "bf16", "f16"}));
+  add(app, "dtype", f.dtype, "what activations are rounded to where BF16 weights multiply them: f32 (not), bf16; f16 sets the cache alone")
+      ->check(one_of({"f32", "bf16", "f16"}));
   add(app, "kv-cache-dtype", f.kv_cache_dtype, "auto (as --dtype), f32, bf16 or f16")->check(one_of({"auto", "f32", "bf16", "f16"}));
   add(app, "fusion", f.fusion, "fused blocks: on, off, or check (run both forms and compare)")->check(one_of({"on", "off", "check"}));
 }
@@ -103,8 +104,8 @@ void add_bench(CLI::App& root, BenchFlags& f) {
     names += (names.empty() ? "" : ", ") + std::string(name);
     shapes.emplace_back(name);
   }
-  add(app, "shape", f.shape,
-      "a published shape with synthetic weights instead of a model, NAME or NAME/N for its first N layers: " + names);
+  add(app, "shape", f.shape, "a published shape with synthetic weights instead of a model, NAME or NAME/N for its first N layers: " + names)
+      ->check([known = one_of(shapes)](const std::string& value) { return known(value.substr(0, value.find('/'))); });
   add(app, "format", f.format, "of the synthetic weights: bf16, f16, f32, q8_0, q4_0, q4_k, ...")->check(gguf_type(false));
   const auto add_short = [&](const char* names_of_flag, const char* env, auto& value, const char* help) {
     return app->add_option(names_of_flag, value, help)->envname(env)->capture_default_str();

@@ -85,6 +85,7 @@ nlohmann::ordered_json to_json(const TraceReport& r) {
                               {"weight_bytes_per_rank", r.weight_bytes()},
                               {"state_bytes_per_token", r.info.bytes_per_token()},
                               {"state_bytes_per_sequence", r.info.bytes_per_sequence()},
+                              {"ignored_keys", r.ignored_keys},
                               {"weights", nlohmann::ordered_json::array()}};
   for (const TraceValue* w : weights(r.prefill.graph))
     json["weights"].push_back({{"name", w->name}, {"dtype", info(w->dtype).name}, {"shape", describe(w->shape)}, {"bytes", w->bytes()}});
@@ -135,6 +136,7 @@ int inspect(const InspectFlags& flags) {
   print_step("prefill", r.prefill);
   print_step("decode", r.decode);
   std::printf("%-12s %s\n", "collectives", collectives(r.decode.graph).c_str());
+  for (const std::string& key : r.ignored_keys) std::printf("%-12s unknown key of config.json: %s\n", "ignored", key.c_str());
   return 0;
 }
 

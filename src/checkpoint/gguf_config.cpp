@@ -1,6 +1,7 @@
 #include "checkpoint/gguf_config.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/gguf_rope.h"
@@ -114,6 +115,16 @@ void require_known(std::string_view arch, const std::string& path) {
   fail("gguf: unknown general.architecture", printable(arch), "known are", known, "in", path);
 }
 
+/// JSON has no infinities: it would hold null, which stands for a value that is absent.
+void check_finite(const json& object, const std::string& path) {
+  for (const auto& [name, value] : object.items()) {
+    if (value.is_structured()) check_finite(value, path);
+    if (!value.is_number_float()) continue;
+    const auto number = value.get<double>();
+    check(std::isfinite(number), "gguf: the metadata make a value that is not finite", name, number, "in", path);
+  }
+}
+
 /// A special token; an id outside the vocabulary is dropped with a warning, since such files exist and the id can never occur.
 std::optional<int64_t> special_token(const GgufMetadata& metadata, const std::string& name, int64_t vocab_size) {
   const std::string key = "tokenizer.ggml." + name + "_token_id";
@@ -134,6 +145,7 @@ GgufConfig make_gguf_config(const Gguf& gguf) {
   GgufConfig made;
   made.family = &family_of(source, arch);
   json config = make_config(source, *made.family);
+  check_finite(config, metadata.path());
   source.warn_of_unread_keys();
   const int64_t vocab_size = config["vocab_size"].get<int64_t>();
 

@@ -173,6 +173,17 @@ TEST(GgufConfig, RopeScaling) {
   EXPECT_THAT(rejected(decoder("qwen2").string("qwen2.rope.scaling.type", "yarn")), HasSubstr("yarn needs a positive factor"));
 }
 
+TEST(GgufConfig, WhatIsWorkedOutOfMetadataIsFinite) {
+  constexpr uint32_t f64 = 12;
+  EXPECT_THAT(rejected(decoder("gemma2").raw("gemma2.attention.scale", f64, little_endian(1e-200))),
+              HasSubstr("a value that is not finite: query_pre_attn_scalar inf"));
+  EXPECT_THAT(rejected(decoder("llama")
+                           .string("llama.rope.scaling.type", "yarn")
+                           .f32("llama.rope.scaling.factor", 2)
+                           .raw("llama.rope.scaling.yarn_log_multiplier", f64, little_endian(1e300))),
+              HasSubstr("a value that is not finite: "));
+}
+
 TEST(GgufConfig, RopeFactorTensors) {
   const auto rope = [](const GgufBuilder& b) { return config_of(b)["rope_parameters"]; };
   const std::string four = floats({1, 2.5f, 0.1f, 1e30f});

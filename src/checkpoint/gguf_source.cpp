@@ -24,6 +24,7 @@ GgufSource::GgufSource(const Gguf& file, std::string_view arch) : gguf(file), me
 }
 
 const StoredTensor* GgufSource::tensor(std::string_view name) const {
+  if (names_.count(name) == 0) return nullptr;  // at once: some ask for every layer, and a file may hold a million tensors
   for (const StoredTensor& t : gguf.tensors)
     if (t.name == name) return &t;
   return nullptr;

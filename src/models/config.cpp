@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "core/check.h"
-#include "core/log.h"
 
 namespace infernum {
 
@@ -154,7 +153,40 @@ RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_pos
 }
 
 void check_unread(const ConfigReader& json, std::string_view family) {
-  // Known to be without effect on inference of these families: book-keeping, training, token ids (read from generation_config.json too).
+  // Known to change the maths; a family that implements one has read it.
+  static constexpr std::array decisive{"attention_multiplier",
+                                       "attn_logit_softcapping",
+                                       "clip_qkv",
+                                       "embedding_multiplier",
+                                       "final_logit_softcapping",
+                                       "layer_types",
+                                       "linear_attn_config",
+                                       "logit_scale",
+                                       "logits_scaling",
+                                       "mlp_layer_types",
+                                       "n_routed_experts",
+                                       "no_rope_layers",
+                                       "num_experts",
+                                       "num_local_experts",
+                                       "parallel_residual",
+                                       "qk_norm",
+                                       "query_pre_attn_scalar",
+                                       "quantization_config",
+                                       "residual_multiplier",
+                                       "rope_local_base_freq",
+                                       "sliding_window_pattern",
+                                       "use_cla",
+                                       "use_parallel_residual",
+                                       "use_qk_norm",
+                                       "use_sliding_window"};
+  for (const std::string& key : json.unread())
+    check(std::find(decisive.begin(), decisive.end(), key) == decisive.end(),
+          "config.json: this key changes the maths and this family does not implement it", family, key);
+}
+
+std::vector<std::string> unknown_keys(const ConfigReader& json) {
+  // Known to be without effect on inference of these families: book-keeping, training, token ids (read from generation_config.json
+  // too), and the dtype, whatever it says: every tensor has its own.
   static constexpr std::array harmless{"_name_or_path",
                                        "_attn_implementation_autoset",
                                        "architectures",
@@ -202,37 +234,10 @@ void check_unread(const ConfigReader& json, std::string_view family) {
                                        "head_dim",
                                        "max_window_layers",
                                        "sliding_window"};
-  // Known to change the maths; a family that implements one has read it.
-  static constexpr std::array decisive{"attention_multiplier",
-                                       "attn_logit_softcapping",
-                                       "clip_qkv",
-                                       "embedding_multiplier",
-                                       "final_logit_softcapping",
-                                       "layer_types",
-                                       "linear_attn_config",
-                                       "logit_scale",
-                                       "logits_scaling",
-                                       "mlp_layer_types",
-                                       "n_routed_experts",
-                                       "no_rope_layers",
-                                       "num_experts",
-                                       "num_local_experts",
-                                       "parallel_residual",
-                                       "qk_norm",
-                                       "query_pre_attn_scalar",
-                                       "quantization_config",
-                                       "residual_multiplier",
-                                       "rope_local_base_freq",
-                                       "sliding_window_pattern",
-                                       "use_cla",
-                                       "use_parallel_residual",
-                                       "use_qk_norm",
-                                       "use_sliding_window"};
-  for (const std::string& key : json.unread()) {
-    check(std::find(decisive.begin(), decisive.end(), key) == decisive.end(),
-          "config.json: this key changes the maths and this family does not implement it", family, key);
-    if (std::find(harmless.begin(), harmless.end(), key) == harmless.end()) log_warning("config.json: unknown key ignored: " + key);
-  }
+  std::vector<std::string> unknown;
+  for (std::string& key : json.unread())
+    if (std::find(harmless.begin(), harmless.end(), key) == harmless.end()) unknown.push_back(std::move(key));
+  return unknown;
 }
 
 }  // namespace infernum

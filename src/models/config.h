@@ -67,7 +67,9 @@ std::vector<bool> rotary_layers(const ConfigReader& json, int64_t layers);
 RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_position_embeddings, const ConfigDefaults& defaults = {},
                      std::string_view layer_type = "full_attention");
 
-/// Refuses keys that change the maths in a way this engine's families do not implement, and logs unknown ones.
+/// Refuses keys that change the maths in a way this engine's families do not implement.
 void check_unread(const ConfigReader& json, std::string_view family);
+/// The other keys that nothing read, but for those known to be without effect.
+std::vector<std::string> unknown_keys(const ConfigReader& json);
 
 }  // namespace infernum

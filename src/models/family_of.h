@@ -58,6 +58,7 @@ Family family(std::string_view name, std::vector<std::string_view> architectures
   f.trace = [name](const ConfigReader& json, WeightSource& source, const ModelOptions& options, int64_t tokens) {
     const auto config = read_config<Config>(json, name, options);
     TraceReport r;
+    r.ignored_keys = unknown_keys(json);
     r.prefill = trace_step<Config, Net>(r.info, name, config, source, options, tokens, tokens);
     r.decode = trace_step<Config, Net>(r.info, name, config, source, options, 1, tokens + 1);
     return r;

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "checkpoint/tensor_names.h"
+#include "core/log.h"
 #include "models/families.h"
 
 namespace infernum {
@@ -97,7 +98,8 @@ std::unique_ptr<Model> load_model(const Checkpoint& checkpoint, const ModelOptio
 }
 
 std::unique_ptr<Model> load_model(const Checkpoint& checkpoint, const Family& family, const ModelOptions& options) {
-  trace(checkpoint, family, options, 1, false);
+  for (const std::string& key : trace(checkpoint, family, options, 1, false).ignored_keys)
+    log_warning("config.json: unknown key ignored: " + key);
   const ConfigReader config(checkpoint.config_json);
   CheckpointSource source(checkpoint, false);
   return family.load(config, source, options);

@@ -2,6 +2,7 @@
 #pragma once
 #include <iosfwd>
 #include <string>
+#include <vector>
 
 #include "backends/trace/trace.h"
 #include "models/model.h"
@@ -23,7 +24,8 @@ inline bool is_checkpoint_weight(const TraceValue& v) {
 struct TraceReport {
   ModelInfo info;
   TraceStep prefill, decode;
-  int64_t weight_bytes() const;  ///< one rank's, as stored; a tied matrix counts once
+  std::vector<std::string> ignored_keys;  ///< of config.json, unknown and without effect
+  int64_t weight_bytes() const;           ///< one rank's, as stored; a tied matrix counts once
 };
 
 /// Graphviz and JSON forms of a graph: values, nodes in order, scopes.

@@ -287,6 +287,20 @@ class Inspect(Folder):
         self.assertEqual((data["layers"], data["vocab_size"], data["context"]), (8, 4096, 1024))
         self.assertIn("model.layers.7.mlp.down_proj.weight", self.good("inspect", STORYTELLER, "--tensors"))
 
+    def test_keys_that_nothing_reads(self):
+        """Named once however often the config is read; the dtype is known and without effect, whatever it says."""
+        for file in STORYTELLER.iterdir():
+            (self.folder / file.name).symlink_to(file)
+        config = json.loads((STORYTELLER / "config.json").read_text())
+        config.update({"torch_dtype": "float17", "dtype": "int3", "a_new_key": 1})
+        (self.folder / "config.json").unlink()
+        (self.folder / "config.json").write_text(json.dumps(config))
+        code, _, err = run("run", "--raw", "--max-tokens", 1, self.folder, "Once")
+        self.assertEqual(code, 0, err)
+        self.assertEqual([line.split(": ", 1)[1] for line in err.splitlines() if "key" in line], ["config.json: unknown key ignored: a_new_key"])
+        self.assertEqual(json.loads(self.good("inspect", self.folder, "--json"))["ignored_keys"], ["a_new_key"])
+        self.assertRegex(self.good("inspect", self.folder), r"ignored +unknown key of config.json: a_new_key\n")
+
     def test_ranks_and_graph_from_config_alone(self):
         shutil.copy(STORYTELLER / "config.json", self.folder)
         data = json.loads(self.good("inspect", self.folder, "--ranks", 2, "--json"))
