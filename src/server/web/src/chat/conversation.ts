@@ -63,12 +63,13 @@ export function titleOf(text: string): string {
   return characters.length > 60 ? `${characters.slice(0, 59).join("")}…` : line;
 }
 
-/** The document of text mode: what was written and what the model went on with, a blank between them where there is none. */
-export function joinText(parts: readonly string[]): string {
-  return parts.reduce((document, part) => document + gapBetween(document, part) + part, "");
+/** The document of text mode: what was written and what the model went on with. */
+export function joinText(messages: readonly Message[]): string {
+  return messages.reduce((document, message) => document + gapBefore(message, document) + message.content, "");
 }
 
-export const gapBetween = (before: string, after: string): string => (before === "" || after === "" || /\s$/.test(before) || /^\s/.test(after) ? "" : " ");
+/** A blank before what the user adds to an answer, where there is none; the model's own text follows as it came. */
+export const gapBefore = ({ role, content }: Message, before: string): string => (role === "assistant" || before === "" || /\s$/.test(before) || /^\s/.test(content) ? "" : " ");
 
 /** What is saved and exported of a message. */
 export function withoutTokens(message: Message): Message {

@@ -31,7 +31,7 @@ test("text mode continues the document", () => {
   const { path, body } = requestOf({ ...talk(["user", "Once"], ["assistant", " upon a time."], ["user", "The fox"]), mode: "text" }, "m", { ...defaultSettings, probabilities: true });
   assert.equal(path, "v1/completions");
   assert.deepEqual([body.prompt, body.logprobs, body.max_tokens, body.messages], ["Once upon a time. The fox", 5, 256, undefined]);
-  assert.equal(joinText(["a\n", "b", "", " c"]), "a\nb c");
+  assert.equal(joinText(talk(["user", "a\n"], ["user", "b"], ["assistant", ""], ["user", " c"], ["assistant", ","], ["user", "d"]).messages), "a\nb c, d");
 });
 
 test("numbers are held to their range", () => {

@@ -22,7 +22,7 @@ export function requestOf(conversation: Conversation, model: string, settings: S
     // The API's own default of 16 tokens is too short to read.
     body.max_tokens ??= 256;
     if (settings.probabilities) body.logprobs = topLogprobs;
-    return { path: "v1/completions", body: { ...body, prompt: joinText(conversation.messages.map((message) => message.content)) } };
+    return { path: "v1/completions", body: { ...body, prompt: joinText(conversation.messages) } };
   }
   if (settings.probabilities) Object.assign(body, { logprobs: true, top_logprobs: topLogprobs });
   return { path: "v1/chat/completions", body: { ...body, messages: turns(conversation) } };

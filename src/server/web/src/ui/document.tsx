@@ -1,8 +1,7 @@
 // Text mode: what the user wrote and what the model went on with, as one running text.
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { gapBetween, joinText, type Message } from "../chat/conversation";
+import { gapBefore, joinText, type Message } from "../chat/conversation";
 import type { State, Store } from "../chat/store";
-import { CopyButton } from "./copy_button";
 import { Editor } from "./editor";
 import { IconButton } from "./icons";
 import { Ending } from "./message";
@@ -21,7 +20,7 @@ export function Document({ store, state, editing, onEdit }: DocumentProps) {
   const first = messages[0];
   const last = messages[messages.length - 1];
   if (!first || !last) return null;
-  const whole = joinText(messages.map(({ content }) => content));
+  const whole = joinText(messages);
   if (editing) {
     const done = (text: string | null) => {
       onEdit(null);
@@ -34,20 +33,16 @@ export function Document({ store, state, editing, onEdit }: DocumentProps) {
       <div class="running-text">
         {messages.map((message, i) => (
           <span key={message.id} class={message.role}>
-            {gapBetween(messages[i - 1]?.content ?? "", message.content)}
+            {gapBefore(message, messages[i - 1]?.content ?? "")}
             <Piece message={message} probabilities={settings.probabilities} />
           </span>
         ))}
         {busy && <span class="pulse" aria-hidden="true" />}
       </div>
       {!busy && (
-        <>
-          {last.role === "assistant" && <Ending store={store} message={last} last busy={busy} />}
-          <div class="actions">
-            <CopyButton text={whole} />
-            <IconButton icon="edit" label="Edit the text and continue" onClick={() => onEdit(first.id)} />
-          </div>
-        </>
+        <Ending store={store} message={last} last busy={busy} copied={whole}>
+          <IconButton icon="edit" label="Edit the text and continue" onClick={() => onEdit(first.id)} />
+        </Ending>
       )}
     </article>
   );

@@ -1,4 +1,5 @@
 // One message of a chat: the user's with its editor, the model's with its reasoning, probabilities, measures and errors.
+import type { ComponentChildren } from "preact";
 import { memo } from "preact/compat";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { tokensPerSecond } from "../chat/answer";
@@ -60,8 +61,17 @@ export const AnswerMessage = memo(({ store, message, busy, last, growing, probab
   );
 }, sameBut<AnswerProps>(""));
 
+interface EndingProps {
+  store: Store;
+  message: Message;
+  last: boolean;
+  busy: boolean;
+  copied?: string;
+  children?: ComponentChildren;
+}
+
 /** What stands below an answer that has ended; also used in text mode. */
-export function Ending({ store, message, last, busy }: { store: Store; message: Message; last: boolean; busy: boolean }) {
+export function Ending({ store, message, last, busy, copied = message.content, children }: EndingProps) {
   const { error, finish, stats } = message;
   return (
     <>
@@ -74,8 +84,9 @@ export function Ending({ store, message, last, busy }: { store: Store; message: 
         </div>
       )}
       <div class="actions">
-        {message.content !== "" && <CopyButton text={message.content} />}
-        {last && !error && <IconButton icon="retry" label="Answer again" disabled={busy} onClick={() => store.retry(message.id)} />}
+        {copied !== "" && <CopyButton text={copied} />}
+        {children}
+        {last && message.role === "assistant" && !error && <IconButton icon="retry" label="Answer again" disabled={busy} onClick={() => store.retry(message.id)} />}
         <span class="stats">{[...endings(finish), ...(stats ? measures(stats) : [])].join(" · ")}</span>
       </div>
     </>

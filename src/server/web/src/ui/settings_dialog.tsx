@@ -11,7 +11,7 @@ export function SettingsDialog({ store, state, onClose }: { store: Store; state:
   return (
     <Dialog title="Settings" class="sheet" onClose={onClose}>
       <label class="field">
-        <span>System prompt <small>of this conversation and those begun from it</small></span>
+        <span>System prompt <small>for this conversation</small></span>
         <textarea rows={4} value={conversation.system} disabled={conversation.mode === "text"} onInput={(event) => store.setSystem(event.currentTarget.value)} />
       </label>
       <Choice label="Mode" value={conversation.mode} disabled={busy} options={[["chat", "Chat"], ["text", "Continue text"]]} onChange={(mode) => store.setMode(mode)} />

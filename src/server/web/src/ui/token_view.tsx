@@ -4,13 +4,15 @@ import type { Candidate, TokenInfo } from "../api/types";
 import { percent, probability, shade, tokenLabel, tokenText } from "../render/tokens";
 
 const cardWidth = 270;
-const cardHeight = 220;
+const cardHeight = 220;  // at most: five alternatives and the token itself
 
 /** A token and the card's place in the window. */
 interface Pointed {
   index: number;
   left: number;
-  top: number;
+  /** Distance from the window's upper edge, or from its lower one where there is no room below the token. */
+  top?: number;
+  bottom?: number;
 }
 
 export function TokenView({ tokens }: { tokens: readonly TokenInfo[] }) {
@@ -41,7 +43,7 @@ export function TokenView({ tokens }: { tokens: readonly TokenInfo[] }) {
     if (!place) return;
     const left = Math.max(8, Math.min(place.left, innerWidth - cardWidth - 8));
     const below = place.bottom + 6;
-    setPointed({ index, left, top: below + cardHeight < innerHeight ? below : Math.max(8, place.top - cardHeight - 6) });
+    setPointed({ index, left, ...(below + cardHeight < innerHeight ? { top: below } : { bottom: innerHeight - place.top + 6 }) });
   };
   const onPoint = (event: Event) => {
     const span = event.target instanceof HTMLElement ? event.target.closest<HTMLElement>(".token") : null;
@@ -71,7 +73,7 @@ export function TokenView({ tokens }: { tokens: readonly TokenInfo[] }) {
       onKeyDown={onKeyDown}
     >
       <span ref={list} />
-      {chosen && <Card token={chosen} left={pointed.left} top={pointed.top} />}
+      {chosen && <Card token={chosen} place={pointed} />}
     </span>
   );
 }
@@ -86,11 +88,13 @@ function tokenSpan(token: TokenInfo, index: number): HTMLSpanElement {
   return span;
 }
 
-function Card({ token, left, top }: { token: TokenInfo; left: number; top: number }) {
+const pixels = (length: number | undefined) => (length === undefined ? "auto" : `${length}px`);
+
+function Card({ token, place }: { token: TokenInfo; place: Pointed }) {
   const listed = token.top.some((other) => isSame(other, token));
-  const rows: Candidate[] = listed ? token.top : [token, ...token.top];
+  const rows: Candidate[] = (listed ? [...token.top] : [token, ...token.top]).sort((a, b) => b.logprob - a.logprob);
   return (
-    <span class="card" role="status" style={{ left: `${left}px`, top: `${top}px`, width: `${cardWidth}px`, height: `${cardHeight}px` }}>
+    <span class="card" role="status" style={{ left: pixels(place.left), top: pixels(place.top), bottom: pixels(place.bottom), width: pixels(cardWidth), maxHeight: pixels(cardHeight) }}>
       <span class="card-head">
         <code>{tokenLabel(token)}</code>
         <span>{percent(token.logprob)}</span>
