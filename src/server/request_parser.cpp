@@ -106,7 +106,11 @@ struct RequestParser::Impl {
     if (request.path.size() > limits.url_bytes) return fail(414, "the URL is too long");
     int lengths = 0, encodings = 0, hosts = 0;
     for (const auto& [name, value] : request.headers) {
-      lengths += name == "content-length";
+      if (name == "content-length") {
+        if (!std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; }))
+          return fail(400, "the Content-Length is not a number");
+        lengths++;
+      }
       hosts += name == "host";
       if (name == "transfer-encoding") {
         if (!is_chunked(value)) return fail(501, "the only Transfer-Encoding known here is chunked");
