@@ -116,8 +116,7 @@ class Products {
   void lay_out(Carver carver, bool count_only) {
     const int64_t rows = x_.rows();
     if (int8_) {
-      const int64_t blocks = rows * k_ / activation_block;
-      xq_ = {carver.take<int8_t>(rows * k_), carver.take<float>(blocks), carver.take<float>(blocks), carver.take<int32_t>(2 * blocks), k_};
+      xq_ = {carver.take<ActivationBlock>(rows * k_ / activation_block), k_};
     } else if (rounded() && kernels_.dense_bf16_bf16) {
       narrow_ = carver.take<BF16>(rows * k_);
     } else if (rounded() || (x_.dtype != DType::F32 && !direct_bf16())) {
