@@ -26,7 +26,7 @@ struct StepLogits {
 };
 
 /// Runs one step. The caches must have room (SequenceCache::reserve) for every token; blocks that windows have passed are given back after
-/// it.
+/// it. When the model throws, a sequence continues at its cache's length, which may be less than before (SequenceCache::fail_step).
 StepLogits run_step(Model& model, std::span<const StepItem> items);
 
 }  // namespace infernum
