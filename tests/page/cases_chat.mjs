@@ -18,8 +18,21 @@ export const chatCases = {
     await visit.ask("One");
     await visit.ask("Two");
     const [first, second] = completions(mock).map(({ body }) => body);
-    const common = { model: "mock/model", stream: true, stream_options: { include_usage: true }, temperature: 0.7, top_k: 20, stop: ["END"] };
-    assert.deepEqual(first, { ...common, messages: [{ role: "system", content: "Be brief." }, { role: "user", content: "One" }] });
+    const common = {
+      model: "mock/model",
+      stream: true,
+      stream_options: { include_usage: true },
+      temperature: 0.7,
+      top_k: 20,
+      stop: ["END"],
+    };
+    assert.deepEqual(first, {
+      ...common,
+      messages: [
+        { role: "system", content: "Be brief." },
+        { role: "user", content: "One" },
+      ],
+    });
     const answer = { role: "assistant", content: "A short answer from the mock." };
     assert.deepEqual(second.messages, [...first.messages, answer, { role: "user", content: "Two" }]);
   },
@@ -67,7 +80,9 @@ export const chatCases = {
   "a character cut over packets is whole": async ({ open, mock }) => {
     mock.respond = async (reply) => {
       await reply.begin();
-      const event = Buffer.from(`data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: "a 😀 é\u2028z" }, finish_reason: null }] })}\n\n`);
+      const event = Buffer.from(
+        `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: "a 😀 é\u2028z" }, finish_reason: null }] })}\n\n`,
+      );
       for (const byte of event) {
         reply.response.write(Buffer.of(byte));
         await new Promise((resolve) => setImmediate(resolve));
@@ -104,7 +119,13 @@ export const chatCases = {
     await visit.page.waitForSelector(".bubble:text('About foxes')");
     const [download] = await Promise.all([visit.page.waitForEvent("download"), visit.button("Export as JSON").click()]);
     const exported = JSON.parse(readFileSync(await download.path(), "utf8"));
-    assert.deepEqual(exported.messages.map(({ role, content }) => [role, content]), [["user", "About foxes"], ["assistant", "A short answer from the mock."]]);
+    assert.deepEqual(
+      exported.messages.map(({ role, content }) => [role, content]),
+      [
+        ["user", "About foxes"],
+        ["assistant", "A short answer from the mock."],
+      ],
+    );
     await visit.page.getByRole("button", { name: "Delete: About foxes" }).click();
     await visit.page.waitForSelector(".welcome");
     assert.deepEqual(await titles(), ["About hares"]);

@@ -5,7 +5,12 @@ import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const types = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml" };
+const types = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".svg": "image/svg+xml",
+};
 const policyHeader = new URL("../../src/server/web_files.h", import.meta.url);
 
 /** The policy that the real server sends, read where it is defined. */
@@ -43,8 +48,10 @@ class Reply {
 
   async event(data) {
     if (this.closed) return;
-    if (!this.response.headersSent) this.response.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache" });
-    if (!this.response.write(`data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`)) await new Promise((resolve) => (this.release = resolve));
+    if (!this.response.headersSent)
+      this.response.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache" });
+    if (!this.response.write(`data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`))
+      await new Promise((resolve) => (this.release = resolve));
   }
 
   get chat() {
@@ -53,7 +60,14 @@ class Reply {
 
   chunk(choice) {
     const object = this.chat ? "chat.completion.chunk" : "text_completion";
-    return this.event({ id: "chatcmpl-1", object, created: 1, model: this.body.model, choices: [{ index: 0, finish_reason: null, ...choice }], usage: null });
+    return this.event({
+      id: "chatcmpl-1",
+      object,
+      created: 1,
+      model: this.body.model,
+      choices: [{ index: 0, finish_reason: null, ...choice }],
+      usage: null,
+    });
   }
 
   /** `pieces`: texts, or tokens with probabilities. */
@@ -62,7 +76,8 @@ class Reply {
       if (this.closed) return;
       const text = typeof piece === "string" ? piece : piece.token;
       const info = typeof piece === "string" ? token(piece) : piece;
-      if (this.chat) await this.chunk({ delta: { [field]: text }, ...(this.body.logprobs ? { logprobs: { content: [info], refusal: null } } : {}) });
+      if (this.chat)
+        await this.chunk({ delta: { [field]: text }, ...(this.body.logprobs ? { logprobs: { content: [info], refusal: null } } : {}) });
       else await this.chunk({ text, ...(this.body.logprobs ? { logprobs: legacy(info) } : {}) });
       if (delayMs) await sleep(delayMs);
     }
@@ -93,7 +108,12 @@ class Reply {
 }
 
 function legacy(info) {
-  return { tokens: [info.token], token_logprobs: [info.logprob], top_logprobs: [Object.fromEntries(info.top_logprobs.map(({ token: name, logprob }) => [name, logprob]))], text_offset: [0] };
+  return {
+    tokens: [info.token],
+    token_logprobs: [info.logprob],
+    top_logprobs: [Object.fromEntries(info.top_logprobs.map(({ token: name, logprob }) => [name, logprob]))],
+    text_offset: [0],
+  };
 }
 
 export class MockServer {
@@ -157,7 +177,12 @@ export class MockServer {
       response.writeHead(404).end();
       return;
     }
-    const headers = { "Content-Type": types[extname(name)] ?? "application/octet-stream", "Content-Security-Policy": this.policy, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer" };
+    const headers = {
+      "Content-Type": types[extname(name)] ?? "application/octet-stream",
+      "Content-Security-Policy": this.policy,
+      "X-Content-Type-Options": "nosniff",
+      "Referrer-Policy": "no-referrer",
+    };
     response.writeHead(200, headers).end(readFileSync(name));
   }
 }

@@ -12,7 +12,12 @@ const number = (value: unknown, otherwise: number): number => (typeof value === 
 export function errorOf(value: unknown, status: number, retryAfterSeconds: number | null): ApiError | null {
   if (!isObject(value) || !value.error) return null;
   const error = isObject(value.error) ? value.error : { message: value.error };
-  return new ApiError(text(error.message) || `The server answered with status ${status}.`, status, text(error.code) || null, retryAfterSeconds);
+  return new ApiError(
+    text(error.message) || `The server answered with status ${status}.`,
+    status,
+    text(error.code) || null,
+    retryAfterSeconds,
+  );
 }
 
 function candidate(value: unknown): Candidate {
@@ -41,7 +46,9 @@ function legacyTokens(logprobs: unknown): TokenInfo[] {
       token: text(token),
       logprob: number(values[i], -9999),
       bytes: null,
-      top: top.map(([name, logprob]) => ({ token: name, logprob: number(logprob, -9999), bytes: null })).sort((a, b) => b.logprob - a.logprob),
+      top: top
+        .map(([name, logprob]) => ({ token: name, logprob: number(logprob, -9999), bytes: null }))
+        .sort((a, b) => b.logprob - a.logprob),
     };
   });
 }

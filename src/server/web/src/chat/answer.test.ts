@@ -39,7 +39,10 @@ test("an answer under way adds to the context of the one before", () => {
 });
 
 test("chunks of chat, with probabilities", () => {
-  const top_logprobs = [{ token: "é", logprob: -0.1, bytes: [195, 169] }, { token: "\ufffd", logprob: -9999, bytes: [195] }];
+  const top_logprobs = [
+    { token: "é", logprob: -0.1, bytes: [195, 169] },
+    { token: "\ufffd", logprob: -9999, bytes: [195] },
+  ];
   const logprobs = { content: [{ token: "é", logprob: -0.1, bytes: [195, 169], top_logprobs }], refusal: null };
   const delta = readChunk(JSON.stringify({ choices: [{ index: 0, delta: { content: "é" }, logprobs, finish_reason: null }], usage: null }));
   assert.equal(delta.content, "é");
@@ -55,9 +58,19 @@ test("chunks of completions, with probabilities", () => {
 });
 
 test("errors and nonsense in a stream", () => {
-  assert.throws(() => readChunk('{"error":{"message":"broken","type":"server_error","param":null,"code":"engine_error"}}'), (error) => error instanceof ApiError && error.code === "engine_error");
+  assert.throws(
+    () => readChunk('{"error":{"message":"broken","type":"server_error","param":null,"code":"engine_error"}}'),
+    (error) => error instanceof ApiError && error.code === "engine_error",
+  );
   assert.throws(() => readChunk("{"), SyntaxError);
-  for (const data of ["null", "3", "[]", '{"choices":{}}', '{"choices":[3]}', '{"choices":[{"delta":{"content":4},"logprobs":{"content":[null,5]}}]}']) {
+  for (const data of [
+    "null",
+    "3",
+    "[]",
+    '{"choices":{}}',
+    '{"choices":[3]}',
+    '{"choices":[{"delta":{"content":4},"logprobs":{"content":[null,5]}}]}',
+  ]) {
     assert.equal(readChunk(data).content, "", data);
   }
 });

@@ -1,4 +1,4 @@
-// Conversations and settings in the browser's own storage: one entry per conversation, and a list of them. The API key lives for the tab only.
+// Conversations and settings in the browser's own storage: an entry each, and a list of them. The API key lives for the tab only.
 import { withoutTokens, type Conversation, type Message } from "./conversation";
 import { readSettings, type Settings } from "./settings";
 
@@ -33,7 +33,9 @@ export class ChatStorage {
     const value = this.read(listKey);
     if (!Array.isArray(value)) return [];
     return value
-      .filter((entry): entry is Summary => typeof entry?.id === "string" && typeof entry.title === "string" && typeof entry.updated === "number")
+      .filter(
+        (entry): entry is Summary => typeof entry?.id === "string" && typeof entry.title === "string" && typeof entry.updated === "number",
+      )
       .sort((a, b) => b.updated - a.updated);
   }
 
@@ -59,7 +61,10 @@ export class ChatStorage {
   }
 
   remove(id: string): void {
-    this.write(listKey, this.list().filter((entry) => entry.id !== id));
+    this.write(
+      listKey,
+      this.list().filter((entry) => entry.id !== id),
+    );
     try {
       localStorage.removeItem(conversationKey(id));
     } catch {

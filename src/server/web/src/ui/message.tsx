@@ -19,8 +19,10 @@ interface UserProps {
   onEdit: (id: string | null) => void;
 }
 
-const sameBut = <P extends object>(ignored: string) => (before: P, after: P) =>
-  Object.keys(after).every((key) => key === ignored || before[key as keyof P] === after[key as keyof P]);
+const sameBut =
+  <P extends object>(ignored: string) =>
+  (before: P, after: P) =>
+    Object.keys(after).every((key) => key === ignored || before[key as keyof P] === after[key as keyof P]);
 
 export const UserMessage = memo(({ store, message, busy, editing, onEdit }: UserProps) => {
   const done = (text: string | null) => {
@@ -78,15 +80,29 @@ export function Ending({ store, message, last, busy, copied = message.content, c
       {error && (
         <div class="error" role="alert">
           <span>{error.message}</span>
-          {last && error.code === "no_chat_template" && <button type="button" onClick={() => store.continueAsText(message.id)}>Continue as text</button>}
-          {last && error.status === 401 && <button type="button" onClick={() => store.askKey(true)}>Enter the key</button>}
-          {last && <button type="button" onClick={() => store.retry(message.id)}>Retry</button>}
+          {last && error.code === "no_chat_template" && (
+            <button type="button" onClick={() => store.continueAsText(message.id)}>
+              Continue as text
+            </button>
+          )}
+          {last && error.status === 401 && (
+            <button type="button" onClick={() => store.askKey(true)}>
+              Enter the key
+            </button>
+          )}
+          {last && (
+            <button type="button" onClick={() => store.retry(message.id)}>
+              Retry
+            </button>
+          )}
         </div>
       )}
       <div class="actions">
         {copied !== "" && <CopyButton text={copied} />}
         {children}
-        {last && message.role === "assistant" && !error && <IconButton icon="retry" label="Answer again" disabled={busy} onClick={() => store.retry(message.id)} />}
+        {last && message.role === "assistant" && !error && (
+          <IconButton icon="retry" label="Answer again" disabled={busy} onClick={() => store.retry(message.id)} />
+        )}
         <span class="stats">{[...endings(finish), ...(stats ? measures(stats) : [])].join(" · ")}</span>
       </div>
     </>
@@ -98,7 +114,11 @@ const endings = (finish: Message["finish"]): string[] =>
 
 function measures(stats: Stats): string[] {
   const rate = tokensPerSecond(stats);
-  return [`${stats.completionTokens} tokens`, ...(rate === null ? [] : [`${rate.toFixed(1)} tokens/s`]), `first after ${stats.firstTokenSeconds.toFixed(2)} s`];
+  return [
+    `${stats.completionTokens} tokens`,
+    ...(rate === null ? [] : [`${rate.toFixed(1)} tokens/s`]),
+    `first after ${stats.firstTokenSeconds.toFixed(2)} s`,
+  ];
 }
 
 function Markdown({ text, finished }: { text: string; finished: boolean }) {
