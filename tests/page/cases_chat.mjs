@@ -21,7 +21,8 @@ export const chatCases = {
     const common = {
       model: "mock/model",
       stream: true,
-      stream_options: { include_usage: true },
+      stream_options: { include_usage: true, continuous_usage_stats: true },
+      infernum: { timings: true },
       temperature: 0.7,
       top_k: 20,
       stop: ["END"],
@@ -56,7 +57,7 @@ export const chatCases = {
       await reply.send(["## Title\n\nSome **bold** text.\n\n```python\ndef f(x):\n", "    return x\n"]);
       await waiting;
       await reply.send(["```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n- [x] done\n- https://example.org/?a=1&b=2\n"]);
-      await reply.end(9);
+      await reply.end();
     };
     const visit = await open();
     await visit.send("Show me");
@@ -88,7 +89,7 @@ export const chatCases = {
         await new Promise((resolve) => setImmediate(resolve));
       }
       reply.response.write(": ping\n\n");
-      await reply.end(3);
+      await reply.end();
     };
     const visit = await open();
     await visit.ask("Cut");
@@ -106,6 +107,15 @@ export const chatCases = {
     assert.equal(await visit.lastAnswer.locator(":scope > .markdown").innerText(), "Four.");
     await visit.ask("And more?");
     assert.ok(!JSON.stringify(completions(mock)[1].body).includes("I think"), "reasoning is not sent back");
+  },
+
+  "where the time went unfolds": async ({ open }) => {
+    const visit = await open();
+    await visit.ask("Hello");
+    const stats = visit.lastAnswer.locator(".stats");
+    assert.match(await stats.innerText(), /^6 tokens/);
+    await stats.locator("summary").click();
+    assert.match(await stats.innerText(), /waited 0\.3 ms · prompt 34 ms \(16 of 20 tokens cached\) · answer 1\.51 s/);
   },
 
   "conversations: new, open, delete, undo, export": async ({ open }) => {

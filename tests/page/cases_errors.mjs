@@ -164,7 +164,8 @@ export const errorCases = {
       localStorage.setItem("infernum.conversations", '[{"id":"a","title":"Kept","updated":1},{"id":5},null,"x"]');
       localStorage.setItem(
         "infernum.conversation.a",
-        '{"messages":[null,{"id":"m","role":"user","content":"hello"},{"role":"assistant"},7]}',
+        '{"messages":[null,{"id":"m","role":"user","content":"hello"},{"role":"assistant"},7,' +
+          '{"id":"n","role":"assistant","content":"hi","finish":4,"error":{"message":{}},"stats":{"completionTokens":"x","bill":[]}}]}',
       );
       localStorage.setItem("infernum.current", '"a"');
       localStorage.setItem("infernum.settings", "{broken");
@@ -172,5 +173,6 @@ export const errorCases = {
     await visit.page.reload();
     await visit.page.waitForSelector(".bubble:text('hello')");
     assert.deepEqual(await visit.page.locator(".conversations .open").allInnerTexts(), ["Kept"]);
+    assert.match(await visit.lastAnswer.innerText(), /^hi\s+interrupted$/);
   },
 };

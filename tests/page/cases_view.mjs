@@ -121,6 +121,22 @@ export const viewCases = {
     await visit.page.waitForSelector(".answer .markdown");
   },
 
+  "probabilities: a special token is told from text": async ({ open, mock }) => {
+    const end = { token: "<|im_end|>", logprob: -0.1, bytes: null, top_logprobs: [] };
+    mock.respond = async (reply) => {
+      await reply.begin();
+      await reply.send([token("Done.")]);
+      await reply.chunk({ delta: { content: "" }, logprobs: { content: [end], refusal: null } });
+      await reply.end();
+    };
+    const visit = await open();
+    await visit.button("Token probabilities").click();
+    await visit.ask("Go");
+    assert.deepEqual(await visit.page.locator(".token.special").allInnerTexts(), ["<|im_end|>"]);
+    await visit.button("Token probabilities").click();
+    assert.equal((await visit.lastAnswer.locator(".markdown").innerText()).trim(), "Done.");
+  },
+
   "probabilities: the card stays on a phone's screen": async ({ open, mock }) => {
     mock.respond = (reply) => reply.answer("words that fill several lines of a small screen ".repeat(12));
     const visit = await open({ viewport: phone });
@@ -155,7 +171,7 @@ export const viewCases = {
     mock.respond = async (reply) => {
       await reply.begin();
       for (let i = 0; i < 400 && !reply.closed; ++i) await reply.send([`Line ${i}\n\n`], 5);
-      await reply.end(400);
+      await reply.end();
     };
     const visit = await open({ viewport: { width: 900, height: 500 } });
     const fromEnd = () => visit.page.locator(".log").evaluate((log) => log.scrollHeight - log.scrollTop - log.clientHeight);

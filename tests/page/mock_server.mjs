@@ -29,10 +29,22 @@ export const token = (text, logprob = -0.05, others = []) => {
 };
 const words = (text) => text.match(/\s*\S+|\s+$/g) ?? [];
 
+const timings = {
+  queue_ms: 0.25,
+  prefill_ms: 34,
+  decode_ms: 1512.5,
+  total_ms: 1547,
+  prompt_tokens: 20,
+  cached_tokens: 16,
+  cache_limit: "none",
+  generated_tokens: 6,
+  preemptions: 0,
+};
+
 /** The means by which a test answers one request. */
 class Reply {
   constructor(request, body, response) {
-    Object.assign(this, { request, body, response, closed: false });
+    Object.assign(this, { request, body, response, closed: false, sent: 0 });
     this.release = () => undefined;
     response.on("drain", () => this.release());
     response.on("close", () => {
@@ -66,14 +78,19 @@ class Reply {
       created: 1,
       model: this.body.model,
       choices: [{ index: 0, finish_reason: null, ...choice }],
-      usage: null,
+      ...(this.body.stream_options?.include_usage ? { usage: this.body.stream_options.continuous_usage_stats ? this.usage : null } : {}),
     });
+  }
+
+  get usage() {
+    return { prompt_tokens: 20, completion_tokens: this.sent, total_tokens: 20 + this.sent };
   }
 
   /** `pieces`: texts, or tokens with probabilities. */
   async send(pieces, delayMs = 0, field = "content") {
     for (const piece of pieces) {
       if (this.closed) return;
+      this.sent += 1;
       const text = typeof piece === "string" ? piece : piece.token;
       const info = typeof piece === "string" ? token(piece) : piece;
       if (this.chat)
@@ -87,11 +104,12 @@ class Reply {
     if (this.chat) await this.chunk({ delta: { role: "assistant", content: "" } });
   }
 
-  async end(tokens, finish_reason = "stop") {
+  async end(finish_reason = "stop") {
     await this.chunk(this.chat ? { delta: {}, finish_reason } : { text: "", finish_reason });
     if (this.body.stream_options?.include_usage) {
-      const usage = { prompt_tokens: 20, completion_tokens: tokens, total_tokens: 20 + tokens };
-      await this.event({ id: "chatcmpl-1", object: "chat.completion.chunk", created: 1, model: this.body.model, choices: [], usage });
+      const extra = this.body.infernum?.timings ? { infernum: { timings } } : {};
+      const object = this.chat ? "chat.completion.chunk" : "text_completion";
+      await this.event({ id: "chatcmpl-1", object, created: 1, model: this.body.model, choices: [], usage: this.usage, ...extra });
     }
     await this.event("[DONE]");
     this.response.end();
@@ -103,7 +121,7 @@ class Reply {
     await this.begin();
     await this.send(words(reasoning), delayMs, "reasoning_content");
     await this.send(pieces, delayMs);
-    await this.end(pieces.length, finish);
+    await this.end(finish);
   }
 }
 

@@ -1,5 +1,5 @@
 // One chunk of a streamed answer, turned from the wire's two shapes (chat, completions) into a Delta. Nothing of the input is trusted.
-import { ApiError, type Candidate, type Delta, type TokenInfo, type Usage } from "./types";
+import { ApiError, type Bill, type Candidate, type Delta, type TokenInfo, type Usage } from "./types";
 
 type Json = Record<string, unknown>;
 
@@ -31,6 +31,7 @@ function chatTokens(logprobs: unknown): TokenInfo[] {
   if (!isObject(logprobs)) return [];
   return list(logprobs.content).map((entry) => ({
     ...candidate(entry),
+    special: isObject(entry) && entry.bytes === null,
     top: list(isObject(entry) ? entry.top_logprobs : null).map(candidate),
   }));
 }
@@ -46,6 +47,7 @@ function legacyTokens(logprobs: unknown): TokenInfo[] {
       token: text(token),
       logprob: number(values[i], -9999),
       bytes: null,
+      special: false,
       top: top
         .map(([name, logprob]) => ({ token: name, logprob: number(logprob, -9999), bytes: null }))
         .sort((a, b) => b.logprob - a.logprob),
@@ -58,6 +60,13 @@ function usageOf(value: unknown): Usage | null {
   const prompt_tokens = number(value.prompt_tokens, 0);
   const completion_tokens = number(value.completion_tokens, 0);
   return { prompt_tokens, completion_tokens, total_tokens: number(value.total_tokens, prompt_tokens + completion_tokens) };
+}
+
+function billOf(extra: unknown): Bill | null {
+  const timings = isObject(extra) ? extra.timings : null;
+  if (!isObject(timings)) return null;
+  const names = ["queue_ms", "prefill_ms", "decode_ms", "prompt_tokens", "cached_tokens", "preemptions"] as const;
+  return Object.fromEntries(names.map((name) => [name, number(timings[name], 0)])) as unknown as Bill;
 }
 
 /** Throws ApiError for an error event and SyntaxError for what is no JSON. */
@@ -74,5 +83,6 @@ export function readChunk(data: string): Delta {
     tokens: delta ? chatTokens(choice.logprobs) : legacyTokens(choice.logprobs),
     finish: text(choice.finish_reason) || null,
     usage: isObject(chunk) ? usageOf(chunk.usage) : null,
+    bill: isObject(chunk) ? billOf(chunk.infernum) : null,
   };
 }

@@ -1,5 +1,5 @@
 // A conversation and the operations on it; values are never changed in place, so that a view can tell by identity what changed.
-import type { TokenInfo } from "../api/types";
+import type { Bill, TokenInfo } from "../api/types";
 
 export interface Stats {
   promptTokens: number | null;
@@ -7,6 +7,7 @@ export interface Stats {
   firstTokenSeconds: number;
   /** From the first token to the last. */
   decodeSeconds: number;
+  bill?: Bill;
 }
 
 /** `stopped`: by the user; `interrupted`: the page was left while the answer came. */

@@ -14,7 +14,8 @@ test("nothing is sent that was not set", () => {
   assert.deepEqual(body, {
     model: "m",
     stream: true,
-    stream_options: { include_usage: true },
+    stream_options: { include_usage: true, continuous_usage_stats: true },
+    infernum: { timings: true },
     messages: [{ role: "user", content: "Hi" }],
   });
 });

@@ -19,12 +19,24 @@ function read(storage: globalThis.Storage, key: string): unknown {
   }
 }
 
+/** A message with the parts that are whole; null where it is none. */
 function readMessage(value: unknown): Message | null {
   const message = value as Partial<Message> | null;
   if (typeof message?.id !== "string" || typeof message.content !== "string") return null;
-  if (message.role !== "user" && message.role !== "assistant") return null;
-  const finish = message.role === "assistant" ? (message.finish ?? "interrupted") : undefined;
-  return { ...message, id: message.id, role: message.role, content: message.content, ...(finish ? { finish } : {}) };
+  const { id, content, role, reasoning, model, finish, error, stats } = message;
+  if (role === "user") return { id, role, content };
+  if (role !== "assistant") return null;
+  const numbers = stats && [stats.completionTokens, stats.firstTokenSeconds, stats.decodeSeconds, ...Object.values(stats.bill ?? {})];
+  return {
+    id,
+    role,
+    content,
+    finish: typeof finish === "string" ? finish : "interrupted",
+    ...(typeof reasoning === "string" ? { reasoning } : {}),
+    ...(typeof model === "string" ? { model } : {}),
+    ...(typeof error?.message === "string" ? { error } : {}),
+    ...(numbers?.every((number) => typeof number === "number") ? { stats } : {}),
+  };
 }
 
 /** Everything may throw where storage is full or forbidden; `save` says so, reading then finds nothing. */

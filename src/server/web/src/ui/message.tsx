@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { memo } from "preact/compat";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import type { Bill } from "../api/types";
 import { tokensPerSecond } from "../chat/answer";
 import type { Message, Stats } from "../chat/conversation";
 import type { Store } from "../chat/store";
@@ -103,7 +104,7 @@ export function Ending({ store, message, last, busy, copied = message.content, c
         {last && message.role === "assistant" && !error && (
           <IconButton icon="retry" label="Answer again" disabled={busy} onClick={() => store.retry(message.id)} />
         )}
-        <span class="stats">{[...endings(finish), ...(stats ? measures(stats) : [])].join(" · ")}</span>
+        <Measures words={[...endings(finish), ...(stats ? measures(stats) : [])].join(" · ")} bill={stats?.bill} />
       </div>
     </>
   );
@@ -120,6 +121,26 @@ function measures(stats: Stats): string[] {
     `first after ${stats.firstTokenSeconds.toFixed(2)} s`,
   ];
 }
+
+/** What the answer took; the server's own account of its time unfolds below. */
+function Measures({ words, bill }: { words: string; bill?: Bill }) {
+  if (!bill) return <span class="stats">{words}</span>;
+  const again = bill.preemptions > 0 ? [`set back ${bill.preemptions} times`] : [];
+  const parts = [
+    `waited ${duration(bill.queue_ms)}`,
+    `prompt ${duration(bill.prefill_ms)} (${bill.cached_tokens} of ${bill.prompt_tokens} tokens cached)`,
+    `answer ${duration(bill.decode_ms)}`,
+    ...again,
+  ];
+  return (
+    <details class="stats">
+      <summary>{words}</summary>
+      {parts.join(" · ")}
+    </details>
+  );
+}
+
+const duration = (ms: number): string => (ms < 1000 ? `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`);
 
 function Markdown({ text, finished }: { text: string; finished: boolean }) {
   const element = useRef<HTMLDivElement>(null);

@@ -81,7 +81,7 @@ export function TokenView({ tokens }: { tokens: readonly TokenInfo[] }) {
 function tokenSpan(token: TokenInfo, index: number): HTMLSpanElement {
   const span = document.createElement("span");
   const text = tokenText(token);
-  span.className = `token shade-${shade(token.logprob)}`;
+  span.className = `token shade-${shade(token.logprob)}${token.special ? " special" : ""}`;
   span.dataset.index = String(index);
   // A line end alone would leave nothing to point at.
   span.textContent = text.trim() === "" && text.includes("\n") ? text.replace("\n", "↵\n") : text;
