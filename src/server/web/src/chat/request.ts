@@ -11,7 +11,9 @@ export interface Request {
 
 /** `messages` are those to answer: the empty answer that is to be filled is not among them. */
 export function requestOf(conversation: Conversation, model: string, settings: Settings): Request {
-  const body: Record<string, unknown> = { model, stream: true, stream_options: { include_usage: true } };
+  // Usage in every chunk counts tokens and context live.
+  const stream_options = { include_usage: true, continuous_usage_stats: true };
+  const body: Record<string, unknown> = { model, stream: true, stream_options, infernum: { timings: true } };
   for (const { key } of numberFields) {
     const value = settings.sampling[key];
     if (value !== null) body[key] = value;

@@ -19,7 +19,13 @@ export function Dialog({ title, class: extra = "", onClose, children }: DialogPr
   }, []);
   // A click on the dialog itself, not on what it holds, is one on the backdrop.
   return (
-    <dialog ref={element} class={extra} aria-label={title} onClose={onClose} onClick={(event) => event.target === element.current && onClose()}>
+    <dialog
+      ref={element}
+      class={extra}
+      aria-label={title}
+      onClose={onClose}
+      onClick={(event) => event.target === element.current && onClose()}
+    >
       <div class="dialog-content">
         <div class="dialog-head">
           <h2>{title}</h2>
@@ -78,7 +84,9 @@ export function KeyDialog({ message, onSave, onClose }: { message: string; onSav
           onInput={(event) => setKey(event.currentTarget.value)}
           onKeyDown={(event) => event.key === "Enter" && key.trim() !== "" && onSave(key.trim())}
         />
-        <button type="button" class="primary" disabled={key.trim() === ""} onClick={() => onSave(key.trim())}>Use key</button>
+        <button type="button" class="primary" disabled={key.trim() === ""} onClick={() => onSave(key.trim())}>
+          Use key
+        </button>
       </div>
     </Dialog>
   );
