@@ -1,6 +1,6 @@
 #include "server/http.h"
 
-#include "server/openai/json_writer.h"
+#include "server/json_escape.h"
 
 namespace infernum::server {
 namespace {
@@ -18,6 +18,13 @@ std::string_view error_type(int status) {
   }
 }
 
+void append_or_null(std::string& out, std::string_view text) {
+  if (text.empty())
+    out += "null";
+  else
+    append_json_string(out, text);
+}
+
 }  // namespace
 
 std::string_view HttpRequest::header(std::string_view name) const {
@@ -29,16 +36,18 @@ std::string_view HttpRequest::header(std::string_view name) const {
 HttpResponse error_response(int status, std::string_view message, std::string_view code, std::string_view param) {
   HttpResponse response;
   response.status = status;
-  openai::JsonWriter w(response.body);
-  const auto text_or_null = [&](std::string_view text) { text.empty() ? w.null() : w.string(text); };
-  w.begin_object().key("error").begin_object().key("message").string(message);
+  std::string& body = response.body;
+  body = R"({"error":{"message":)";
+  append_json_string(body, message);
+  body += R"(,"type":)";
   // A server that is not there yet, or not any more, is not overloaded.
   const bool away = code == "model_loading" || code == "draining" || code == "engine_dead";
-  w.key("type").string(away ? "unavailable_error" : error_type(status)).key("param");
-  text_or_null(param);
-  w.key("code");
-  text_or_null(code);
-  w.end_object().end_object();
+  append_json_string(body, away ? "unavailable_error" : error_type(status));
+  body += R"(,"param":)";
+  append_or_null(body, param);
+  body += R"(,"code":)";
+  append_or_null(body, code);
+  body += "}}";
   return response;
 }
 
