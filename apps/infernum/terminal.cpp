@@ -105,6 +105,7 @@ bool Lines::interrupted() const { return interrupts_ > 1; }
 
 std::optional<std::string> Lines::line(bool first) {
   std::string text;
+  dropped_ = false;
   if (!editor_) {
     if (!std::getline(std::cin, text)) return {};
     return text;
@@ -115,8 +116,10 @@ std::optional<std::string> Lines::line(bool first) {
   const char* got = el_gets(editor_->edit.get(), &length);
   if (Interruptible::interrupted()) {
     std::fputc('\n', stdout);
-    interrupts_++;
+    const bool empty = first && length <= 1;  // read_character() put a newline after what was typed
+    interrupts_ = empty ? interrupts_ + 1 : 0;
     if (interrupts_ == 1) std::fputs("Ctrl-C again, Ctrl-D or /bye leaves\n", stderr);
+    dropped_ = true;
     return {};
   }
   if (!got || length <= 0) return {};
@@ -129,7 +132,6 @@ std::optional<std::string> Lines::line(bool first) {
 
 std::optional<std::string> Lines::message() {
   for (;;) {
-    const int before = interrupts_;
     auto text = line(true);
     std::string message;
     if (text && text->rfind("\"\"\"", 0) == 0) {
@@ -143,11 +145,11 @@ std::optional<std::string> Lines::message() {
       if (!message.empty() && message[0] == '\n') message.erase(0, 1);
       while (!message.empty() && message.back() == '\n') message.pop_back();
       // The end of a pipe closes a block; Ctrl-C drops it.
-      if (text || interrupts_ == before) return message;
+      if (text || !dropped_) return message;
     } else if (text) {
       return text;
     }
-    if (interrupts_ == before || interrupts_ > 1) return {};
+    if (!dropped_ || interrupted()) return {};
   }
 }
 

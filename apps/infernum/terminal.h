@@ -11,7 +11,8 @@ class Lines {
   explicit Lines(bool keep_history);
   ~Lines();
 
-  /// The next message: a line, or what stands between two """. Nothing at the end of the input or after a second Ctrl-C.
+  /// The next message: a line, or what stands between two """. Nothing at the end of the input or after a second
+  /// Ctrl-C in a row on an empty line; one on a line with text, or within """, drops what was typed.
   std::optional<std::string> message();
 
   bool terminal() const;
@@ -22,7 +23,8 @@ class Lines {
   std::optional<std::string> line(bool first);
 
   std::unique_ptr<Editor> editor_;  // none: a pipe
-  int interrupts_ = 0;
+  int interrupts_ = 0;              // in a row on empty lines
+  bool dropped_ = false;            // the last line(), by Ctrl-C
 };
 
 }  // namespace infernum::app

@@ -128,7 +128,7 @@ int64_t ConfigView::of_layer(const char* key, const char* full_key, bool full, i
   return given ? *given : integer(key);
 }
 
-std::vector<std::string> ConfigView::gemma4_layers() const {
+std::vector<std::string> ConfigView::one_full_in_six() const {
   constexpr int64_t period = 6;
   auto types = layer_types();
   for (int64_t i = static_cast<int64_t>(types.size()); i < layers(); ++i)
@@ -137,7 +137,7 @@ std::vector<std::string> ConfigView::gemma4_layers() const {
 }
 
 int64_t ConfigView::full_head_dim() const {
-  const auto types = gemma4_layers();
+  const auto types = one_full_in_six();
   for (size_t i = 0; i < types.size(); ++i)
     if (types[i] == "full_attention") return of_layer("head_dim", "global_head_dim", true, static_cast<int64_t>(i));
   return head_dim();

@@ -40,12 +40,12 @@ class ConfigView {
   int64_t experts() const;
   int64_t kv_heads() const;
   int64_t head_dim() const;
-  /// A number of gemma4 that layers of full attention may have one of their own of: transformers 5.17 writes it as per_layer_config, older
-  /// files under `full_key`.
+  /// A number that layers of full attention may have one of their own of: transformers 5.17 writes it as per_layer_config, older files
+  /// under `full_key`.
   int64_t of_layer(const char* key, const char* full_key, bool full, int64_t layer) const;
-  /// "full_attention" or "sliding_attention" for each layer of gemma4, given or by its rule.
-  std::vector<std::string> gemma4_layers() const;
-  /// head_dim of gemma4's layers of full attention.
+  /// layer_types, or where they are absent full attention in every sixth layer and in the last.
+  std::vector<std::string> one_full_in_six() const;
+  /// head_dim of the layers of full attention.
   int64_t full_head_dim() const;
   /// rope_parameters of transformers 5, or rope_scaling and rope_theta of transformers 4 put together. Of configurations with one for each
   /// type of layer, that of `layer_type`.

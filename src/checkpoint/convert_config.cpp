@@ -35,7 +35,7 @@ void write_yarn(const ConfigView& rope, const GgufFamily& family, int64_t contex
   // What readers multiply by themselves: see gguf_rope.cpp.
   double implied = yarn_mscale(factor, 1);
   const double all = rope.find_number("mscale_all_dim").value_or(0);
-  if (all != 0 && (family.log_multiplier != 1.0 || family.arch == "mistral3")) {
+  if (all != 0 && family.writes_log_multiplier) {
     keys.number("rope.scaling.yarn_log_multiplier", all * family.log_multiplier);
     implied = family.log_multiplier != 1.0 && all != 1 ? 1 : implied / yarn_mscale(factor, all);
   }
@@ -72,7 +72,7 @@ void write_rope(const ConfigView& config, const GgufFamily& family, GgufKeys& ke
   } else if (type == "dynamic" && !rope.find("alpha")) {
     log_warning("GGUF has no rope scaling of type dynamic: beyond " + std::to_string(context) + " tokens the converted model will differ");
   } else {
-    const bool proportional = type == "proportional" && family.arch == "gemma4";
+    const bool proportional = type == "proportional" && family.proportional_rope;
     check(type == "default" || type == "llama3" || type == "dynamic" || proportional,
           "config.json: this rope_type cannot be written as GGUF", type);
   }

@@ -1,5 +1,7 @@
 // The table of families that have GGUF files: a new one is an entry here.
 #include <algorithm>
+#include <cctype>
+#include <string>
 
 #include "checkpoint/gguf_family.h"
 #include "checkpoint/gguf_hooks.h"
@@ -95,7 +97,8 @@ constexpr GgufFamily families[] = {
      .tensors = {paired_heads, pre_norms, decoder},
      .interleaved = true,
      .read = hooks::read_ministral,
-     .write = hooks::write_ministral},
+     .write = hooks::write_ministral,
+     .writes_log_multiplier = true},
     {.model_type = "smollm3",
      .architecture = "SmolLM3ForCausalLM",
      .arch = "smollm3",
@@ -165,7 +168,8 @@ constexpr GgufFamily families[] = {
      .arch = "phi3",
      .tensors = {fused_qkv, fused_mlp, pre_norms, decoder},
      .read = hooks::read_phi,
-     .write = hooks::write_phi},
+     .write = hooks::write_phi,
+     .stripping_names = {"phi-3", "phi3"}},
     {.model_type = "gemma2",
      .architecture = "Gemma2ForCausalLM",
      .arch = "gemma2",
@@ -175,7 +179,8 @@ constexpr GgufFamily families[] = {
        "final_logit_softcapping":30.0})",
      .read = hooks::read_gemma2,
      .write = hooks::write_gemma2,
-     .tied = true},
+     .tied = true,
+     .begins_with_bos = true},
     {.model_type = "gemma3_text",
      .architecture = "Gemma3ForCausalLM",
      .arch = "gemma3",
@@ -185,7 +190,8 @@ constexpr GgufFamily families[] = {
      .rope_theta = 1e6,
      .read = hooks::read_gemma3,
      .write = hooks::write_gemma3,
-     .tied = true},
+     .tied = true,
+     .begins_with_bos = true},
     {.model_type = "gemma4_text",
      .architecture = "Gemma4ForCausalLM",
      .arch = "gemma4",
@@ -197,7 +203,9 @@ constexpr GgufFamily families[] = {
      .rope_theta = 1e6,
      .read = hooks::read_gemma4,
      .write = hooks::write_gemma4,
-     .tied = true},
+     .tied = true,
+     .proportional_rope = true,
+     .begins_with_bos = true},
     {.model_type = "gpt_oss",
      .architecture = "GptOssForCausalLM",
      .arch = "gpt-oss",
@@ -236,7 +244,8 @@ constexpr GgufFamily families[] = {
      .log_multiplier = 0.1,
      .read = hooks::read_deepseek,
      .write = hooks::write_deepseek,
-     .is = has_sigmoid_router},
+     .is = has_sigmoid_router,
+     .writes_log_multiplier = true},
     {.model_type = "deepseek_v2",
      .architecture = "DeepseekV2ForCausalLM",
      .arch = "deepseek2",
@@ -247,7 +256,8 @@ constexpr GgufFamily families[] = {
      .heads = GgufHeads::Own,
      .log_multiplier = 0.1,
      .read = hooks::read_deepseek,
-     .write = hooks::write_deepseek},
+     .write = hooks::write_deepseek,
+     .writes_log_multiplier = true},
     {.model_type = "qwen3_next",
      .architecture = "Qwen3NextForCausalLM",
      .arch = "qwen3next",
@@ -288,6 +298,15 @@ const GgufFamily* find_gguf_family(std::string_view model_type) {
   const auto* family =
       std::find_if(std::begin(families), std::end(families), [&](const GgufFamily& f) { return f.model_type == model_type; });
   return family == std::end(families) ? nullptr : family;
+}
+
+bool added_tokens_strip_right(std::string_view general_name) {
+  std::string name(general_name);
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const GgufFamily& family : families)
+    for (const std::string_view part : family.stripping_names)
+      if (!part.empty() && name.find(part) != std::string::npos) return true;
+  return false;
 }
 
 }  // namespace infernum

@@ -85,13 +85,21 @@ struct GgufFamily {
   void (*write)(const ConfigView&, GgufKeys&) = nullptr;
   /// Which family a file is of, where several share an arch; null means yes. The first of the table that agrees is taken.
   bool (*is)(const GgufSource&) = nullptr;
-  bool rms_norm = true;  ///< false: the epsilon of the norms is among `keys`
-  bool tied = false;     ///< tie_word_embeddings where config.json has none
+  bool rms_norm = true;                ///< false: the epsilon of the norms is among `keys`
+  bool tied = false;                   ///< tie_word_embeddings where config.json has none
+  bool writes_log_multiplier = false;  ///< a file may have rope.scaling.yarn_log_multiplier
+  bool proportional_rope = false;      ///< rope_freqs.weight may be there to stop pairs: rope_type proportional
+  bool begins_with_bos = false;        ///< text without BOS in front is nothing the model knows, whether or not the tokenizer adds it
+  /// Where general.name, in small letters, holds one of these, added tokens swallow the space behind them; the file does not say so.
+  std::array<std::string_view, 2> stripping_names{};
 };
 
 std::span<const GgufFamily> gguf_families();
 
 /// Null when no family has this model_type.
 const GgufFamily* find_gguf_family(std::string_view model_type);
+
+/// Whether the added tokens of a file with this general.name swallow the space behind them.
+bool added_tokens_strip_right(std::string_view general_name);
 
 }  // namespace infernum

@@ -140,7 +140,7 @@ void read_gemma4(const GgufSource& s, json& config) {
 
 void write_gemma4(const ConfigView& config, GgufKeys& keys) {
   const int64_t layers = config.layers(), shared = config.find_integer({"num_kv_shared_layers"}, 0, layers - 1).value_or(0);
-  const auto types = config.gemma4_layers();
+  const auto types = config.one_full_in_six();
   std::vector<bool> sliding;
   std::vector<int64_t> heads, widths;
   const int64_t full_dim = config.full_head_dim();

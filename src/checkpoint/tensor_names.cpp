@@ -21,7 +21,7 @@ int layer_index(std::string_view name) {
   return error == std::errc() && index >= 0 && rest != end && *rest == '.' ? index : -1;
 }
 
-bool ignorable(std::string_view name, int num_hidden_layers) {
+std::string_view foreign_part(std::string_view name) {
   constexpr std::string_view foreign[] = {"model.visual.",
                                           "visual.",
                                           "vision_tower.",
@@ -36,10 +36,17 @@ bool ignorable(std::string_view name, int num_hidden_layers) {
                                           "embed_vision.",
                                           "model.embed_audio.",
                                           "embed_audio.",
+                                          "connector.",
+                                          "model.connector.",
                                           "mtp.",
                                           "model.mtp."};
   for (std::string_view prefix : foreign)
-    if (name.starts_with(prefix)) return true;
+    if (name.starts_with(prefix)) return prefix.substr(0, prefix.size() - 1);
+  return {};
+}
+
+bool ignorable(std::string_view name, int num_hidden_layers) {
+  if (!foreign_part(name).empty()) return true;
   if (name.ends_with(".rotary_emb.inv_freq")) return true;
   return layer_index(name) >= num_hidden_layers;
 }

@@ -9,6 +9,10 @@ namespace infernum {
 /// becomes `lm_head.`; other names stay.
 std::string strip_wrapper(std::string_view name);
 
+/// The part beside the text model that a tensor belongs to: the beginning of its name up to a dot, as in `vision_tower`. Empty for the text
+/// model's. Takes stripped names.
+std::string_view foreign_part(std::string_view name);
+
 /// True for tensors that a text model leaves unread on purpose: vision and audio towers, projectors, stored rotary tables,
 /// multi-token-prediction heads and layers with an index >= num_hidden_layers. Takes stripped names.
 bool ignorable(std::string_view name, int num_hidden_layers);

@@ -83,7 +83,8 @@ StoredTensor read_experts(WeightSource& source, const std::string& path, const M
     for (int64_t e = 0; e < m.experts; e++)
       matrices.push_back(source.read(path + "." + std::to_string(e) + "." + leaf + ".weight", {cut.rows, cut.columns}));
   } else if (storage == Storage::Stacked) {
-    matrices = matrices_of(source.read(path + "." + leaf + ".weight", {m.experts, cut.rows, cut.columns}));
+    const std::string plain = path + "." + leaf;
+    matrices = matrices_of(source.read(source.has(plain) ? plain : plain + ".weight", {m.experts, cut.rows, cut.columns}));
   } else {
     cut = rows_of_fused(m, which);
     cut.transposed = storage == Storage::FusedTransposed;

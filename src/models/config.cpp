@@ -49,6 +49,12 @@ DecoderConfig::DecoderConfig(const ConfigReader& json, const ConfigDefaults& def
           "; implemented:", defaults.activation);
     break;
   }
+  if (defaults.quant_method.empty()) return;
+  if (const auto quantization = json.object("quantization_config")) {
+    const auto method = quantization->string("quant_method").value_or("");
+    check(method == defaults.quant_method, "config.json: this family implements one quant_method", method,
+          "; implemented:", defaults.quant_method);
+  }
 }
 
 AttentionShape DecoderConfig::attention(int64_t layer, bool qkv_bias, bool o_bias) const {
@@ -145,7 +151,7 @@ RopeConfig read_rope(const ConfigReader& json, int64_t head_dim, int64_t max_pos
   c.inv_freq_divisors = d.numbers("inv_freq_divisors");
   c.rope_interleaved = d.boolean("rope_interleaved").value_or(false);
   for (const auto& key : d.unread())
-    check(key == "mrope_section" || key == "finetuned" ||
+    check(key == "mrope_section" || key == "mrope_interleaved" || key == "finetuned" ||
               std::find(defaults.rope_keys.begin(), defaults.rope_keys.end(), key) != defaults.rope_keys.end(),
           "config.json: unknown key among the rope parameters", key);
   rope_frequencies(c, max_position_embeddings);  // refuses impossible values before anything is loaded

@@ -18,6 +18,7 @@ struct ConfigDefaults {
   double rms_norm_eps = 1e-6;
   bool tie_word_embeddings = false;
   std::string_view activation = "silu";  ///< the only hidden_act (or hidden_activation) the family implements
+  std::string_view quant_method = {};    ///< the only one of quantization_config that the family is published with; empty: none
   double rope_theta = 10000, partial_rotary_factor = 1;
   int64_t max_position_embeddings = 2048, num_key_value_heads = 0;  ///< 0: as many as query heads
   std::string_view norm_eps = "rms_norm_eps";                       ///< the key that holds epsilon

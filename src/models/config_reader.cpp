@@ -56,6 +56,8 @@ ConfigReader::ConfigReader(std::unique_ptr<Data> data) : data_(std::move(data)) 
 ConfigReader::~ConfigReader() = default;
 ConfigReader::ConfigReader(ConfigReader&&) noexcept = default;
 
+bool ConfigReader::has_text_config() const { return data_->outer.is_object(); }
+
 bool ConfigReader::has(std::string_view key) const { return data_->find(key) != nullptr; }
 
 bool ConfigReader::is_null(std::string_view key) const {
@@ -149,6 +151,9 @@ std::vector<std::string> ConfigReader::unread() const {
   std::vector<std::string> keys;
   for (const auto& [key, value] : data_->values.items())
     if (!data_->read.count(key) && !value.is_null()) keys.push_back(key);
+  constexpr const char* shared = "quantization_config";
+  if (has_text_config() && !data_->values.contains(shared) && !data_->read.count(shared) && !data_->outer.value(shared, Json()).is_null())
+    keys.emplace_back(shared);
   return keys;
 }
 

@@ -16,6 +16,7 @@ class ConfigReader {
   ~ConfigReader();
   ConfigReader(ConfigReader&&) noexcept;
 
+  bool has_text_config() const;              ///< a text model within a multimodal one
   bool has(std::string_view key) const;      ///< present and not null
   bool is_null(std::string_view key) const;  ///< present and null
   std::optional<int64_t> integer(std::string_view key) const;
@@ -33,7 +34,7 @@ class ConfigReader {
   int64_t size(std::string_view key) const;
   int64_t size(std::string_view key, int64_t fallback) const;
 
-  /// Keys of this object that nothing asked for.
+  /// Keys of this object that nothing asked for, and the outer object's quantization_config, which concerns the text model too.
   std::vector<std::string> unread() const;
 
  private:

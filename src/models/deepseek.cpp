@@ -6,8 +6,9 @@
 namespace infernum {
 namespace deepseek {
 
-Config::Config(const ConfigReader& json, MixtureConfig (*read)(const ConfigReader&, const DecoderConfig&))
-    : DecoderConfig(json, {.head_dim = json.size("qk_rope_head_dim", 64)}),
+Config::Config(const ConfigReader& json, MixtureConfig (*read)(const ConfigReader&, const DecoderConfig&),
+               int64_t default_max_position_embeddings)
+    : DecoderConfig(json, {.head_dim = json.size("qk_rope_head_dim", 64), .max_position_embeddings = default_max_position_embeddings}),
       latent{.hidden_size = hidden_size,
              .heads = num_attention_heads,
              .q_lora_rank = count_or_null(json, "q_lora_rank", 1536),

@@ -14,18 +14,22 @@ struct Config : DecoderConfig {
   MixtureConfig mixture;
 
  protected:
-  Config(const ConfigReader& json, MixtureConfig (*read)(const ConfigReader&, const DecoderConfig&));
+  Config(const ConfigReader& json, MixtureConfig (*read)(const ConfigReader&, const DecoderConfig&),
+         int64_t default_max_position_embeddings);
 };
 
 struct V2Config : Config {
-  explicit V2Config(const ConfigReader& json) : Config(json, read_softmax_mixture) {}
+  explicit V2Config(const ConfigReader& json) : Config(json, read_softmax_mixture, 2048) {}
 };
 
 struct V3Config : Config {
   explicit V3Config(const ConfigReader& json)
-      : Config(json, [](const ConfigReader& j, const DecoderConfig& c) {
-          return read_mixture(j, c, {256, 8, 2048, 8, 4, 3, 2.5});
-        }) {}
+      : Config(
+            json,
+            [](const ConfigReader& j, const DecoderConfig& c) {
+              return read_mixture(j, c, {256, 8, 2048, 8, 4, 3, 2.5});
+            },
+            4096) {}
 };
 
 template <class B>

@@ -18,7 +18,9 @@ extern const Family gemma2_family;
 extern const Family gemma3_family;
 extern const Family gemma4_family;
 extern const Family qwen2_family;
+extern const Family qwen2_vl_family;
 extern const Family qwen3_family;
+extern const Family qwen3_vl_family;
 extern const Family qwen3_moe_family;
 extern const Family qwen3_next_family;
 extern const Family qwen3_5_family;
@@ -37,7 +39,8 @@ extern const Family smollm3_family;
 
 const std::vector<const Family*>& families();
 
-/// The family of a config's `architectures`; throws, listing the nearest supported names.
+/// The family of a config's `architectures`, or of a multimodal one the family of its text_config's `model_type`; throws, listing the
+/// nearest supported names.
 const Family& find_family(const ConfigReader& config);
 
 }  // namespace infernum

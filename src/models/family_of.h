@@ -53,8 +53,8 @@ TraceStep trace_step(ModelInfo& m, std::string_view family, const Config& config
 }
 
 template <class Config, template <class> class Net>
-Family family(std::string_view name, std::vector<std::string_view> architectures) {
-  Family f{name, std::move(architectures), nullptr, nullptr};
+Family family(std::string_view name, std::vector<std::string_view> architectures, std::vector<std::string_view> text_models = {}) {
+  Family f{name, std::move(architectures), std::move(text_models), nullptr, nullptr};
   f.trace = [name](const ConfigReader& json, WeightSource& source, const ModelOptions& options, int64_t tokens) {
     const auto config = read_config<Config>(json, name, options);
     TraceReport r;

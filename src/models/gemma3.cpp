@@ -5,6 +5,7 @@
 
 namespace infernum {
 
-const Family gemma3_family = family<gemma3::Config, gemma3::Gemma3>("gemma3", {"Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"});
+const Family gemma3_family =
+    family<gemma3::Config, gemma3::Gemma3>("gemma3", {"Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"}, {"gemma3_text"});
 
 }  // namespace infernum

@@ -1,20 +1,15 @@
 // Gemma 4 (Gemma Team 2026): Gemma 3's layers with plain norms, attention without scale, normed values, larger heads in the layers that see
-// everything, layers that read the cache of an earlier one, and embeddings of the token in every layer.
+// everything, layers that read the cache of an earlier one, embeddings of the token in every layer; some models have a mixture of experts
+// beside every MLP.
 #pragma once
 #include <numbers>
 #include <optional>
 
+#include "layers/experts.h"
 #include "models/gemma2.h"
 #include "ops/rows.h"
 
 namespace infernum::gemma4 {
-
-inline ConfigDefaults defaults() {
-  ConfigDefaults d = gemma2::defaults;
-  d.vocab_size = 262144;
-  d.max_position_embeddings = 131072;
-  return d;
-}
 
 struct Config : DecoderConfig {
   struct Heads {
@@ -23,34 +18,10 @@ struct Config : DecoderConfig {
   std::vector<Heads> heads;             ///< per layer
   int64_t hidden_size_per_layer_input;  ///< 0: no embeddings per layer
   int64_t vocab_size_per_layer_input;
-  bool attention_k_eq_v, use_double_wide_mlp, attention_bias;
+  bool attention_k_eq_v, use_double_wide_mlp, attention_bias, enable_moe_block;
+  int64_t num_experts = 0, top_k_experts = 0, moe_intermediate_size = 0;  ///< with enable_moe_block
 
-  explicit Config(const ConfigReader& json)
-      : DecoderConfig(json, defaults()),
-        hidden_size_per_layer_input(
-            json.integer("hidden_size_per_layer_input").value_or(json.is_null("hidden_size_per_layer_input") ? 0 : 256)),
-        vocab_size_per_layer_input(json.size("vocab_size_per_layer_input", 262144)),
-        attention_k_eq_v(json.boolean("attention_k_eq_v").value_or(false)),
-        use_double_wide_mlp(json.boolean("use_double_wide_mlp").value_or(false)),
-        attention_bias(json.boolean("attention_bias").value_or(false)) {
-    embedding_scale = gemma2::embedding_multiplier(hidden_size);
-    logit_softcap = gemma2::read_softcap(json, "final_logit_softcapping", 0);
-    check(json.string("use_bidirectional_attention").value_or("vision") == "vision",  // concerns images only
-          "config.json: use_bidirectional_attention makes an encoder; implemented: null, vision",
-          *json.string("use_bidirectional_attention"));
-    check(!json.boolean("enable_moe_block").value_or(false), "config.json: enable_moe_block = true is not implemented; implemented: false");
-    check(hidden_size_per_layer_input >= 0 && hidden_size_per_layer_input <= hidden_size, "config.json: hidden_size_per_layer_input",
-          hidden_size_per_layer_input);
-    check(hidden_size_per_layer_input == 0 || vocab_size_per_layer_input >= vocab_size,
-          "config.json: vocab_size_per_layer_input must cover the vocabulary", vocab_size_per_layer_input, vocab_size);
-    auto types = read_layer_types(json, num_hidden_layers, {"full_attention", "sliding_attention"},
-                                  [](int64_t layer) { return (layer + 1) % 6 ? "sliding_attention" : "full_attention"; });
-    types.back() = "full_attention";
-    windows = windows_of(json, types, 512);
-    read_heads(json);
-    read_ropes(json);
-    share_caches(json.integer("num_kv_shared_layers").value_or(0), types);
-  }
+  explicit Config(const ConfigReader& json);
 
   bool sees_all(int64_t layer) const { return windows[static_cast<size_t>(layer)] == 0; }
   bool has_cache(int64_t layer) const { return cache_of[static_cast<size_t>(layer)] == layer; }
@@ -64,49 +35,9 @@ struct Config : DecoderConfig {
   }
 
  private:
-  /// `per_layer_config` overrides single layers; without it global_head_dim and num_global_key_value_heads hold for those that see all.
-  void read_heads(const ConfigReader& json) {
-    const auto overrides = json.object("per_layer_config");
-    const int64_t global_dim = json.size("global_head_dim", 512);
-    const int64_t global_heads = attention_k_eq_v ? json.size("num_global_key_value_heads", num_key_value_heads) : num_key_value_heads;
-    for (int64_t i = 0; i < num_hidden_layers; i++) {
-      const auto own = overrides ? overrides->object(std::to_string(i)) : std::nullopt;
-      if (overrides)
-        heads.push_back({own ? own->size("head_dim", head_dim) : head_dim,
-                         own ? own->size("num_key_value_heads", num_key_value_heads) : num_key_value_heads});
-      else
-        heads.push_back(sees_all(i) ? Heads{global_dim, global_heads} : Heads{head_dim, num_key_value_heads});
-      check(heads.back().head_dim <= 1024 && num_attention_heads % heads.back().num_key_value_heads == 0,
-            "config.json: query heads must divide into groups of key-value heads of at most 1024 components", heads.back().head_dim,
-            heads.back().num_key_value_heads);
-      if (own)
-        for (const auto& key : own->unread()) fail("config.json: unknown key in per_layer_config", i, key);
-    }
-  }
-  /// Table 0: layers that see everything; table 1: layers with a window.
-  void read_ropes(const ConfigReader& json) {
-    const int64_t global_dim = heads.back().head_dim;
-    ropes = {read_rope(json, global_dim, max_position_embeddings, {.rope_theta = 1e6}, "full_attention"),
-             read_rope(json, head_dim, max_position_embeddings, {}, "sliding_attention")};
-    if (!json.has("rope_parameters")) {
-      ropes[0].rope_type = "proportional";
-      ropes[0].proportion = 0.25;
-    }
-    for (size_t i = 0; i < windows.size(); i++) layer_rope[i] = windows[i] > 0 ? 1 : 0;
-  }
-
-  /// The last `shared` layers read the cache of the last layer of their type before them.
-  void share_caches(int64_t shared, const std::vector<std::string>& types) {
-    check(shared >= 0 && shared < num_hidden_layers, "config.json: num_kv_shared_layers is less than the layers", shared);
-    for (int64_t i = 0; i < num_hidden_layers; i++) {
-      int64_t donor = i < num_hidden_layers - shared ? i : num_hidden_layers - shared - 1;
-      while (donor >= 0 && types[static_cast<size_t>(donor)] != types[static_cast<size_t>(i)]) donor--;
-      check(donor >= 0, "config.json: num_kv_shared_layers leaves no layer of this type with a cache", types[static_cast<size_t>(i)]);
-      check(heads[static_cast<size_t>(donor)].head_dim == heads[static_cast<size_t>(i)].head_dim,
-            "config.json: a layer that shares a cache has heads of another size", i, donor);
-      cache_of[static_cast<size_t>(i)] = donor;
-    }
-  }
+  void read_heads(const ConfigReader& json);
+  void read_ropes(const ConfigReader& json);
+  void share_caches(int64_t shared, const std::vector<std::string>& types);
 };
 
 template <class B>
@@ -177,24 +108,71 @@ struct Mlp : GatedMlp<B, GeGlu> {
       : GatedMlp<B, GeGlu>(w / "mlp", c.hidden_size, c.intermediate_size * (c.use_double_wide_mlp && !c.has_cache(layer) ? 2 : 1)) {}
 };
 
+/// The mixture beside the MLP of a layer, with norms of its own. It is routed by the residual stream itself.
+template <class B>
+struct Mixture {
+  Tensor<B> router_scale;      ///< (H)
+  Tensor<B> per_expert_scale;  ///< (E, 1)
+  FullLinear<B> router;
+  Experts<B, GeGlu> experts;
+  Norm<B> before, after, after_mlp;
+  RouteParams route_params;
+  float eps, router_multiplier;
+
+  Mixture(const Weights<B>& w, const Config& c)
+      : router_scale((w / "router").vector("scale", c.hidden_size)),
+        per_expert_scale((w / "router").vector("per_expert_scale", c.num_experts).reshape({c.num_experts, 1})),
+        router(w / "router" / "proj", c.num_experts, c.hidden_size),
+        experts(w / "experts", {.hidden_size = c.hidden_size, .experts = c.num_experts, .width = c.moe_intermediate_size}),
+        before(w / "pre_feedforward_layernorm_2", c.hidden_size, c.rms_norm_eps),
+        after(w / "post_feedforward_layernorm_2", c.hidden_size, c.rms_norm_eps),
+        after_mlp(w / "post_feedforward_layernorm_1", c.hidden_size, c.rms_norm_eps),
+        route_params{.top_k = static_cast<int>(c.top_k_experts), .renormalise = true},
+        eps(c.rms_norm_eps),
+        router_multiplier(static_cast<float>(1 / std::sqrt(static_cast<double>(c.hidden_size)))) {}
+
+  /// The residual stream h (T, H) -> (T, H), normed.
+  Tensor<B> operator()(const Tensor<B>& h) const {
+    const auto logits = scale(router.in_f32(rms_norm(h, router_scale, eps)), router_multiplier);
+    auto chosen = route(logits, std::nullopt, route_params);
+    const int64_t tokens = h.shape()[0], pairs = chosen.ids.shape().elements();
+    const auto factors = embed(per_expert_scale, chosen.ids.reshape({pairs}));
+    chosen.weights = scale_rows(chosen.weights.reshape({pairs, 1}), factors).reshape({tokens, pairs / tokens});
+    return after(all_reduce(experts(before(h), chosen)));
+  }
+};
+
 template <class B>
 struct Layer : SandwichLayer<B, Attention<B>, Mlp<B>> {
   int64_t index;
+  std::optional<Mixture<B>> mixture;
   std::optional<PerLayerInput<B>> per_layer_input;
   float layer_scalar;
 
   Layer(const Weights<B>& w, const Config& c, int64_t i)
       : SandwichLayer<B, Attention<B>, Mlp<B>>(w, c, i), index(i), layer_scalar(w.scalar("layer_scalar")) {
+    if (c.enable_moe_block) mixture.emplace(w, c);
     if (c.hidden_size_per_layer_input > 0) per_layer_input.emplace(w, c);
   }
 
   Tensor<B> operator()(const Tensor<B>& h, const Step<B>& step, const LayerState<B>& state) const {
-    auto y = SandwichLayer<B, Attention<B>, Mlp<B>>::operator()(h, step, state);
+    auto y = mixture ? with_mixture(h, step, state) : SandwichLayer<B, Attention<B>, Mlp<B>>::operator()(h, step, state);
     if (per_layer_input) {
       const int64_t width = per_layer_input->width;
       y = add(y, (*per_layer_input)(y, slice_heads(*step.per_layer_input, 1, index * width, width)));
     }
     return scale(y, layer_scalar);
+  }
+
+ private:
+  /// The sandwich whose filling is the MLP plus the mixture.
+  Tensor<B> with_mixture(const Tensor<B>& h, const Step<B>& step, const LayerState<B>& state) const {
+    const auto x = this->before_attention(h);
+    const auto a = this->after_attention(all_reduce(this->self_attn(x, step, state)));
+    const auto [sum, y] = add_rms_norm(h, a, this->before_mlp.weight, this->before_mlp.eps);
+    const auto dense = mixture->after_mlp(all_reduce(this->mlp(y)));
+    const auto routed = (*mixture)(sum);
+    return add(sum, this->after_mlp(add(dense, routed)));
   }
 };
 

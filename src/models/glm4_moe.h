@@ -10,7 +10,11 @@ struct Config : DecoderConfig {
   bool attention_bias, use_qk_norm, mlp_bias = false;
   MixtureConfig mixture;
   explicit Config(const ConfigReader& json)
-      : DecoderConfig(json, {.head_dim = 128, .rms_norm_eps = 1e-5, .partial_rotary_factor = 0.5, .num_key_value_heads = 8}),
+      : DecoderConfig(json, {.head_dim = 128,
+                             .rms_norm_eps = 1e-5,
+                             .partial_rotary_factor = 0.5,
+                             .max_position_embeddings = 131072,
+                             .num_key_value_heads = 8}),
         attention_bias(json.boolean("attention_bias").value_or(false)),
         use_qk_norm(json.boolean("use_qk_norm").value_or(false)),
         mixture(read_mixture(json, *this, {128, 8, 1408, 1, 1, 1, 1.0})) {}

@@ -22,7 +22,8 @@ std::vector<bool> sparse_layers(const ConfigReader& json, int64_t layers) {
 }  // namespace
 
 Config::Config(const ConfigReader& json)
-    : DecoderConfig(json, {.head_dim = 128, .rms_norm_eps = 1e-5, .rope_theta = 500000}),
+    : DecoderConfig(
+          json, {.head_dim = 128, .rms_norm_eps = 1e-5, .rope_theta = 500000, .max_position_embeddings = 131072, .num_key_value_heads = 8}),
       intermediate_size_mlp(json.size("intermediate_size_mlp", 16384)),
       num_local_experts(json.size("num_local_experts", 16)),
       num_experts_per_tok(json.size("num_experts_per_tok", 1)),

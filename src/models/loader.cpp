@@ -1,6 +1,7 @@
 #include "models/loader.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "checkpoint/tensor_names.h"
@@ -16,6 +17,17 @@ std::string list(const char* title, const std::vector<std::string>& names) {
   std::string text = std::string("\n  ") + title + ":";
   for (size_t i = 0; i < std::min(shown, names.size()); i++) text += "\n    " + names[i];
   if (names.size() > shown) text += "\n    ... and " + std::to_string(names.size() - shown) + " more";
+  return text;
+}
+
+/// "vision_tower (12 tensors), ..."; empty when all of the checkpoint is the text model.
+std::string foreign_parts(const Checkpoint& checkpoint) {
+  std::map<std::string_view, int64_t> counts;
+  for (const StoredTensor& t : checkpoint.tensors)
+    if (const auto part = foreign_part(t.name); !part.empty()) counts[part]++;
+  std::string text;
+  for (const auto& [part, count] : counts)
+    text += (text.empty() ? "" : ", ") + std::string(part) + " (" + std::to_string(count) + (count == 1 ? " tensor)" : " tensors)");
   return text;
 }
 
@@ -100,6 +112,8 @@ std::unique_ptr<Model> load_model(const Checkpoint& checkpoint, const ModelOptio
 std::unique_ptr<Model> load_model(const Checkpoint& checkpoint, const Family& family, const ModelOptions& options) {
   for (const std::string& key : trace(checkpoint, family, options, 1, false).ignored_keys)
     log_warning("config.json: unknown key ignored: " + key);
+  const std::string unused = foreign_parts(checkpoint);
+  if (!unused.empty()) log_warning("checkpoint: not read, since only the text model runs: " + unused);
   const ConfigReader config(checkpoint.config_json);
   CheckpointSource source(checkpoint, false);
   return family.load(config, source, options);

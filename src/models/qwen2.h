@@ -16,7 +16,18 @@ inline std::vector<int> read_windows(const ConfigReader& json, int64_t layers, i
 }
 
 struct Config : DecoderConfig {
-  explicit Config(const ConfigReader& json) : DecoderConfig(json) { windows = read_windows(json, num_hidden_layers, 28); }
+  explicit Config(const ConfigReader& json, const ConfigDefaults& defaults = {.max_position_embeddings = 32768, .num_key_value_heads = 32},
+                  int64_t default_max_window_layers = 28)
+      : DecoderConfig(json, defaults) {
+    windows = read_windows(json, num_hidden_layers, default_max_window_layers);
+  }
+};
+
+/// The text model of Qwen2-VL and Qwen2.5-VL (Wang et al. 2024, Bai et al. 2025): the three positions of their rotary embeddings are equal
+/// for text.
+struct VlConfig : Config {
+  explicit VlConfig(const ConfigReader& json)
+      : Config(json, {.rms_norm_eps = 1e-5, .rope_theta = 1e6, .max_position_embeddings = 32768, .num_key_value_heads = 8}, 80) {}
 };
 
 template <class B>

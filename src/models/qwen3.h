@@ -10,10 +10,17 @@ namespace infernum::qwen3 {
 
 struct Config : DecoderConfig {
   bool attention_bias;
-  explicit Config(const ConfigReader& json)
-      : DecoderConfig(json, {.head_dim = 128}), attention_bias(json.boolean("attention_bias").value_or(false)) {
+  explicit Config(const ConfigReader& json,
+                  const ConfigDefaults& defaults = {.head_dim = 128, .max_position_embeddings = 32768, .num_key_value_heads = 32})
+      : DecoderConfig(json, defaults), attention_bias(json.boolean("attention_bias").value_or(false)) {
     windows = qwen2::read_windows(json, num_hidden_layers, 28);
   }
+};
+
+/// The text model of Qwen3-VL (Qwen Team 2025): the three positions of its rotary embeddings are equal for text.
+struct VlConfig : Config {
+  explicit VlConfig(const ConfigReader& json)
+      : Config(json, {.head_dim = 128, .rope_theta = 500000, .max_position_embeddings = 128000, .num_key_value_heads = 32}) {}
 };
 
 /// Which layers are mixtures of experts; the others are dense.
@@ -34,7 +41,7 @@ struct MoeConfig : Config, SparseLayers {
   int64_t num_experts, num_experts_per_tok, moe_intermediate_size;
   bool norm_topk_prob;
   explicit MoeConfig(const ConfigReader& json)
-      : Config(json),
+      : Config(json, {.max_position_embeddings = 32768, .num_key_value_heads = 4}),
         SparseLayers(json),
         num_experts(json.has("num_experts") ? json.size("num_experts") : json.size("num_local_experts", 128)),
         num_experts_per_tok(json.size("num_experts_per_tok", 8)),

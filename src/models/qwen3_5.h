@@ -6,7 +6,7 @@
 namespace infernum::qwen3_5 {
 
 struct Config : qwen3_next::Config {
-  explicit Config(const ConfigReader& json) : qwen3_next::Config(json, /*fused=*/false) {}
+  explicit Config(const ConfigReader& json) : qwen3_next::Config(json, /*fused=*/false, /*default_key_value_heads=*/4) {}
 };
 
 template <class B>

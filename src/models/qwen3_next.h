@@ -18,8 +18,11 @@ struct Config : DecoderConfig {
   std::vector<bool> linear;  ///< per layer: Gated DeltaNet instead of attention
   bool attention_bias;
 
-  explicit Config(const ConfigReader& json, bool fused = true)
-      : DecoderConfig(json, {.head_dim = 256, .partial_rotary_factor = 0.25}),
+  explicit Config(const ConfigReader& json, bool fused = true, int64_t default_key_value_heads = 2)
+      : DecoderConfig(json, {.head_dim = 256,
+                             .partial_rotary_factor = 0.25,
+                             .max_position_embeddings = 32768,
+                             .num_key_value_heads = default_key_value_heads}),
         delta_net{hidden_size,
                   json.size("linear_num_key_heads", 16),
                   json.size("linear_num_value_heads", 32),

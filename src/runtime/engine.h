@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "runtime/sampler.h"
+#include "runtime/cache_limit.h"
+#include "runtime/token_choice.h"
 
 namespace infernum {
 
@@ -22,17 +23,12 @@ struct EngineRequest {
   std::vector<int32_t> stop_ids;             ///< end the generation; the chosen one is its last token
   int top_logprobs = -1;                     ///< alternatives per token; 0: the token's own logprob alone; -1: none
   int prompt_logprobs = -1;                  ///< the same for the tokens of the prompt
+  bool processed_logprobs = false;           ///< of the distribution that is sampled from, not of the model's own; output tokens only
+  std::vector<int32_t> logprob_token_ids;    ///< also listed in `top`, behind the most probable ones
   int priority = 0;                          ///< smaller ones first; equal ones by arrival
   std::string cache_salt;                    ///< prefixes are shared among requests of the same salt only
   std::optional<SteadyTime> queue_deadline;  ///< must have started by then
   std::optional<SteadyTime> deadline;        ///< must have ended by then
-};
-
-struct ScoredToken {
-  int32_t id = 0;
-  std::optional<float> logprob;   ///< nothing where none was asked for, and for the first token of a prompt
-  int32_t rank = 0;               ///< 1: the most probable; 0 where no logprob was asked for
-  std::vector<TokenLogprob> top;  ///< in falling order
 };
 
 enum class EndReason {
@@ -45,9 +41,6 @@ enum class EndReason {
   NotFinite,     ///< the model computed NaN or infinity for it
   Fault,         ///< an exception while it was worked on
 };
-
-/// Why no more of the prompt came from the prefix cache.
-enum class CacheLimit { Whole, Disabled, Unseen, Evicted, StateNotKept };
 
 /// What a request's time went to. Seconds.
 struct RequestBill {

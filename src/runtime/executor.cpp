@@ -36,12 +36,13 @@ HostBatch make_batch(const ModelInfo& info, std::span<const StepItem> items, std
 
 }  // namespace
 
-StepLogits run_step(Model& model, std::span<const StepItem> items) {
+StepLogits run_step(Model& model, std::span<const StepItem> items, const std::function<void(size_t item)>& computed) {
   check(!items.empty(), "step: at least one sequence");
   for (const StepItem& item : items) item.cache->begin_step(item.first, item.first + static_cast<int64_t>(item.tokens.size()));
   StepLogits logits;
   logits.vocab_size = model.info().vocab_size;
   logits.values = model.forward(make_batch(model.info(), items, logits.first_row));
+  for (size_t i = 0; computed && i < items.size(); i++) computed(i);
   for (const StepItem& item : items) item.cache->end_step(item.first + static_cast<int64_t>(item.tokens.size()));
   return logits;
 }

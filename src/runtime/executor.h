@@ -1,5 +1,6 @@
 // Executor: turns a plan of which sequences advance by how many tokens into one call of the model. The seam below a scheduler.
 #pragma once
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -26,7 +27,7 @@ struct StepLogits {
 };
 
 /// Runs one step. The caches must have room (SequenceCache::reserve) for every token; blocks that windows have passed are given back after
-/// it.
-StepLogits run_step(Model& model, std::span<const StepItem> items);
+/// it. Before that, `computed` is told of each item whose blocks now hold what they are for.
+StepLogits run_step(Model& model, std::span<const StepItem> items, const std::function<void(size_t item)>& computed = {});
 
 }  // namespace infernum

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "core/check.h"
+#include "runtime/vocabulary_scan.h"
 
 namespace infernum {
 namespace {
@@ -55,6 +55,11 @@ void normalise(std::vector<Candidate>& c) {
   for (auto& x : c) x.p /= sum;
 }
 
+std::vector<Candidate> normalised(std::vector<Candidate> c) {
+  normalise(c);
+  return c;
+}
+
 /// Keeps the leading candidates until their probabilities reach `mass`; at least one.
 void keep_mass(std::vector<Candidate>& c, double mass) {
   double sum = 0;
@@ -63,9 +68,10 @@ void keep_mass(std::vector<Candidate>& c, double mass) {
   c.resize(kept);
 }
 
-/// Sorts only as many of the best candidates as are needed to reach `mass`, doubling the sorted part.
-void keep_top_p(std::vector<Candidate>& c, double mass) {
-  normalise(c);
+/// The fewest whose probabilities reach `mass` of `total`, the sum of all weights. Sorts only as many as are needed, doubling the sorted
+/// part.
+void keep_top_p(std::vector<Candidate>& c, double mass, double total) {
+  for (auto& x : c) x.p = std::exp(static_cast<double>(x.logit)) / total;
   for (size_t sorted = std::min<size_t>(64, c.size());; sorted = std::min(2 * sorted, c.size())) {
     std::partial_sort(c.begin(), c.begin() + static_cast<std::ptrdiff_t>(sorted), c.end(), better);
     double sum = 0;
@@ -92,6 +98,77 @@ void keep_min_p(std::vector<Candidate>& c, float fraction) {
   c.erase(std::remove_if(c.begin(), c.end(), [&](const Candidate& x) { return x.logit < limit; }), c.end());
 }
 
+void rule_out(std::span<float> logits, int32_t id) {
+  if (id >= 0 && static_cast<size_t>(id) < logits.size()) logits[static_cast<size_t>(id)] = -INFINITY;
+}
+
+/// True if something was ruled out.
+bool rule_out_tokens(std::span<float> logits, const SamplingParams& s, std::span<const int32_t> output, std::span<const int32_t> banned) {
+  for (int32_t id : s.suppress_tokens) rule_out(logits, id);
+  for (int32_t id : banned) rule_out(logits, id);
+  for (const auto& word : s.bad_words) {
+    const size_t before = word.size() - 1;
+    if (before <= output.size() && std::equal(word.begin(), word.end() - 1, output.end() - static_cast<std::ptrdiff_t>(before)))
+      rule_out(logits, word.back());
+  }
+  if (!s.allowed_token_ids.empty()) {
+    std::vector<float> allowed;
+    for (int32_t id : s.allowed_token_ids) allowed.push_back(logits[static_cast<size_t>(id)]);
+    std::fill(logits.begin(), logits.end(), -INFINITY);
+    for (size_t i = 0; i < allowed.size(); i++) logits[static_cast<size_t>(s.allowed_token_ids[i])] = allowed[i];
+  }
+  return !s.suppress_tokens.empty() || !banned.empty() || !s.bad_words.empty() || !s.allowed_token_ids.empty();
+}
+
+/// Every token at least as good as `threshold`, relative to the best one, so that no temperature makes a logit infinite.
+std::vector<Candidate> candidates_from(std::span<const float> logits, float threshold, float best, float temperature) {
+  std::vector<Candidate> c;
+  c.reserve(static_cast<size_t>(count_from(logits, threshold)));
+  for (size_t i = 0; i < logits.size(); i++)
+    if (logits[i] >= threshold && logits[i] > -INFINITY) c.push_back({static_cast<int32_t>(i), (logits[i] - best) / temperature});
+  return c;
+}
+
+/// The few tokens that top_k or top_p can keep, with the sum of all weights; every token where that takes all.
+std::vector<Candidate> likely_candidates(std::span<const float> logits, const SamplingParams& s, float best, double& total) {
+  const bool by_count = s.top_k > 0 && static_cast<size_t>(s.top_k) < logits.size();
+  if (!by_count) total = Weights(logits, best, s.temperature).total();
+  for (float distance = by_count ? 4.f : 8.f; distance < 100; distance *= 2) {
+    const float threshold = by_count ? best - distance : best - distance * s.temperature;
+    if (by_count && count_from(logits, threshold) < s.top_k) continue;
+    if (!by_count && s.typical_p < 1) break;
+    auto c = candidates_from(logits, threshold, best, s.temperature);
+    double sum = 0;
+    for (const auto& x : c) sum += std::exp(static_cast<double>(x.logit));
+    const bool enough = s.top_p < 1 ? sum >= static_cast<double>(s.top_p) * total : std::exp(-distance) < s.min_p;
+    if (by_count || enough) return c;
+  }
+  return candidates_from(logits, -INFINITY, best, s.temperature);
+}
+
+std::vector<Candidate> filtered(std::span<const float> logits, const SamplingParams& s, float best) {
+  double total = 0;
+  auto c = likely_candidates(logits, s, best, total);
+  if (s.top_k > 0 && static_cast<size_t>(s.top_k) < c.size()) {
+    std::nth_element(c.begin(), c.begin() + s.top_k, c.end(), better);
+    c.resize(static_cast<size_t>(s.top_k));
+  }
+  const bool whole = s.top_k == 0 || static_cast<size_t>(s.top_k) >= logits.size();
+  if (s.typical_p < 1) keep_typical(c, s.typical_p);
+  if (s.top_p < 1) {
+    if (!whole || s.typical_p < 1) {
+      total = 0;
+      for (const auto& x : c) total += std::exp(static_cast<double>(x.logit));
+    }
+    keep_top_p(c, s.top_p, total);
+  }
+  if (s.min_p > 0) keep_min_p(c, s.min_p);
+  // One order for the draw, whichever filters ran: the token must depend on (seed, position) alone.
+  std::sort(c.begin(), c.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+  normalise(c);
+  return c;
+}
+
 }  // namespace
 
 void check_sampling(const SamplingParams& s, int64_t vocab_size) {
@@ -108,6 +185,13 @@ void check_sampling(const SamplingParams& s, int64_t vocab_size) {
     check(id >= 0 && id < vocab_size, "sampling: logit_bias names a token outside of the vocabulary", id, vocab_size);
     check(std::abs(bias) <= 100, "sampling: logit_bias lies between -100 and 100", id, bias);
   }
+  for (int32_t id : s.allowed_token_ids)
+    check(id >= 0 && id < vocab_size, "sampling: allowed_token_ids names a token outside of the vocabulary", id, vocab_size);
+  for (const auto& word : s.bad_words) {
+    check(!word.empty(), "sampling: a word of bad_words has tokens");
+    for (int32_t id : word)
+      check(id >= 0 && id < vocab_size, "sampling: bad_words names a token outside of the vocabulary", id, vocab_size);
+  }
 }
 
 double uniform(uint64_t seed, int64_t position) {
@@ -115,78 +199,74 @@ double uniform(uint64_t seed, int64_t position) {
   return static_cast<double>(bits >> 11) * 0x1p-53;
 }
 
-int32_t sample(std::span<float> logits, const SamplingParams& s, std::span<const int32_t> prompt, std::span<const int32_t> output,
-               int64_t position, int64_t usable) {
-  for (const auto& [id, bias] : s.logit_bias) logits[static_cast<size_t>(id)] += bias;
-  apply_penalties(logits, s, prompt, output);
-  for (int32_t id : s.suppress_tokens)
-    if (id >= 0 && static_cast<size_t>(id) < logits.size()) logits[static_cast<size_t>(id)] = -INFINITY;
-  const auto count = static_cast<int32_t>(std::min<int64_t>(usable, static_cast<int64_t>(logits.size())));
-  int32_t best = -1;
-  for (int32_t i = 0; i < count; i++) {
-    const float l = logits[static_cast<size_t>(i)];
-    if (std::isnan(l)) fail_not_finite("sampling: the model returned NaN", "token", i, "position", position);
-    if (l > -INFINITY && (best < 0 || l > logits[static_cast<size_t>(best)])) best = i;
+int32_t sample(std::span<float> all, const SamplingParams& s, std::span<const int32_t> prompt, std::span<const int32_t> output,
+               int64_t position, int64_t usable, std::span<const int32_t> banned, std::vector<TokenLogprob>* kept) {
+  for (const auto& [id, bias] : s.logit_bias) all[static_cast<size_t>(id)] += bias;
+  apply_penalties(all, s, prompt, output);
+  const auto logits = all.first(static_cast<size_t>(std::min<int64_t>(usable, static_cast<int64_t>(all.size()))));
+  // What the model computed is judged before anything is ruled out.
+  BestLogit best = best_logit(logits);
+  if (best.nan) {
+    const auto first = std::find_if(logits.begin(), logits.end(), [](float l) { return std::isnan(l); });
+    fail_not_finite("sampling: the model returned NaN", "token", first - logits.begin(), "position", position);
   }
-  if (best < 0 || !(logits[static_cast<size_t>(best)] < INFINITY))
-    fail_not_finite("sampling: no token has a finite logit", "position", position);
-  if (s.temperature == 0 || s.top_k == 1) return best;
-
-  std::vector<Candidate> c;
-  c.reserve(static_cast<size_t>(count));
-  for (int32_t i = 0; i < count; i++)
-    // Relative to the best one, so that no temperature makes it infinite.
-    if (const float l = logits[static_cast<size_t>(i)]; l > -INFINITY)
-      c.push_back({i, (l - logits[static_cast<size_t>(best)]) / s.temperature});
-  if (s.top_k > 0 && static_cast<size_t>(s.top_k) < c.size()) {
-    std::nth_element(c.begin(), c.begin() + s.top_k, c.end(), better);
-    c.resize(static_cast<size_t>(s.top_k));
+  if (best.id < 0 || !(best.value < INFINITY)) fail_not_finite("sampling: no token has a finite logit", "position", position);
+  if (rule_out_tokens(all, s, output, banned)) {
+    best = best_logit(logits);
+    check(best.id >= 0, "sampling: the request rules out every token", "position", position);
   }
-  if (s.typical_p < 1) keep_typical(c, s.typical_p);
-  if (s.top_p < 1) keep_top_p(c, s.top_p);
-  if (s.min_p > 0) keep_min_p(c, s.min_p);
-  // One order for the draw, whichever filters ran: the token must depend on (seed, position) alone.
-  std::sort(c.begin(), c.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
-  normalise(c);
+  if (s.temperature == 0 || s.top_k == 1) {
+    if (kept) *kept = {{best.id, 0}};
+    return best.id;
+  }
+  const bool plain = s.top_k == 0 && s.top_p >= 1 && s.typical_p >= 1 && s.min_p <= 0;
+  if (plain && !kept) return Weights(logits, best.value, s.temperature).pick(uniform(s.seed, position));
+  const auto c = plain ? normalised(candidates_from(logits, -INFINITY, best.value, s.temperature)) : filtered(logits, s, best.value);
+  if (kept)
+    for (const auto& x : c) kept->push_back({x.id, static_cast<float>(std::log(x.p))});
   double left = uniform(s.seed, position);
   for (const auto& x : c)
     if ((left -= x.p) < 0) return x.id;
   return std::min_element(c.begin(), c.end(), better)->id;  // rounding left a sliver above the sum
 }
 
-namespace {
-
-double log_sum(std::span<const float> logits) {
-  const float highest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (float l : logits)
-    if (!(l < INFINITY)) fail_not_finite("logprobs: the model returned NaN or infinity", l);
-  if (!(highest > -INFINITY)) fail_not_finite("logprobs: no token has a finite logit");
-  for (float l : logits) sum += std::exp(static_cast<double>(l) - static_cast<double>(highest));
-  return static_cast<double>(highest) + std::log(sum);
+Scores::Scores(std::span<const float> logits) : logits_(logits) {
+  const BestLogit best = best_logit(logits);
+  if (best.nan || !(best.value < INFINITY)) fail_not_finite("logprobs: the model returned NaN or infinity");
+  if (best.id < 0) fail_not_finite("logprobs: no token has a finite logit");
+  log_sum_ = static_cast<double>(best.value) + std::log(Weights(logits, best.value, 1).total());
 }
 
-}  // namespace
+float Scores::logprob(int32_t id) const { return static_cast<float>(static_cast<double>(logits_[static_cast<size_t>(id)]) - log_sum_); }
 
-TokenLogprob logprob_of(std::span<const float> logits, int32_t id) {
-  return {id, static_cast<float>(static_cast<double>(logits[static_cast<size_t>(id)]) - log_sum(logits))};
-}
+int32_t Scores::rank(int32_t id) const { return static_cast<int32_t>(1 + count_above(logits_, logits_[static_cast<size_t>(id)])); }
 
-std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int top) {
-  const double total = log_sum(logits);
-  std::vector<int32_t> ids(logits.size());
-  std::iota(ids.begin(), ids.end(), 0);
-  const auto n = std::min<std::ptrdiff_t>(top, static_cast<std::ptrdiff_t>(ids.size()));
-  std::partial_sort(ids.begin(), ids.begin() + n, ids.end(), [&](int32_t a, int32_t b) {
-    const float u = logits[static_cast<size_t>(a)], v = logits[static_cast<size_t>(b)];
+std::vector<TokenLogprob> Scores::top(int count) const {
+  const auto worse = [&](int32_t a, int32_t b) {
+    const float u = logits_[static_cast<size_t>(a)], v = logits_[static_cast<size_t>(b)];
     return u > v || (u == v && a < b);
-  });
-  std::vector<TokenLogprob> list;
-  for (std::ptrdiff_t i = 0; i < n; i++) {
-    const int32_t id = ids[static_cast<size_t>(i)];
-    list.push_back({id, static_cast<float>(static_cast<double>(logits[static_cast<size_t>(id)]) - total)});
+  };
+  std::vector<int32_t> heap;  // the worst of the best so far on top
+  const auto most = std::min<size_t>(static_cast<size_t>(std::max(count, 0)), logits_.size());
+  for (size_t i = 0; i < logits_.size() && most > 0; i++) {
+    const auto id = static_cast<int32_t>(i);
+    if (heap.size() == most) {
+      if (!(logits_[i] > logits_[static_cast<size_t>(heap.front())])) continue;
+      std::pop_heap(heap.begin(), heap.end(), worse);
+      heap.back() = id;
+    } else {
+      heap.push_back(id);
+    }
+    std::push_heap(heap.begin(), heap.end(), worse);
   }
+  std::sort_heap(heap.begin(), heap.end(), worse);
+  std::vector<TokenLogprob> list;
+  for (int32_t id : heap) list.push_back({id, logprob(id)});
   return list;
 }
+
+TokenLogprob logprob_of(std::span<const float> logits, int32_t id) { return {id, Scores(logits).logprob(id)}; }
+
+std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int top) { return Scores(logits).top(top); }
 
 }  // namespace infernum

@@ -10,7 +10,7 @@
 
 namespace infernum {
 
-/// Applied in this order: logit_bias, penalties, temperature, top_k, typical_p, top_p, min_p.
+/// Applied in this order: logit_bias, penalties, tokens that are ruled out, temperature, top_k, typical_p, top_p, min_p.
 struct SamplingParams {
   float temperature = 1;         ///< 0: the most probable token
   int top_k = 0;                 ///< keep the k most probable; 0: all
@@ -21,7 +21,9 @@ struct SamplingParams {
   float frequency_penalty = 0;   ///< subtracted once per occurrence in the output
   float presence_penalty = 0;    ///< subtracted if the token occurs in the output
   std::unordered_map<int32_t, float> logit_bias;
-  std::vector<int32_t> suppress_tokens;  ///< never chosen; an id outside of the vocabulary is none to choose
+  std::vector<int32_t> suppress_tokens;         ///< never chosen; an id outside of the vocabulary is none to choose
+  std::vector<int32_t> allowed_token_ids;       ///< none other is chosen; empty: any
+  std::vector<std::vector<int32_t>> bad_words;  ///< sequences of tokens that the output never contains
   uint64_t seed = 0;
 };
 
@@ -40,11 +42,27 @@ struct TokenLogprob {
 };
 
 /// The token for `position` (its place in the sequence, prompt included). `logits` is changed. Ids from `usable` on (padding rows of the
-/// vocabulary) are never chosen. Throws NotFinite if a logit is NaN or none is finite.
+/// vocabulary) and those of `banned` are never chosen. `kept` gets the tokens that could have been, with their log probabilities. Throws
+/// NotFinite if a logit is NaN or none is finite, and Error if the parameters rule every token out.
 int32_t sample(std::span<float> logits, const SamplingParams& params, std::span<const int32_t> prompt, std::span<const int32_t> output,
-               int64_t position, int64_t usable);
+               int64_t position, int64_t usable, std::span<const int32_t> banned = {}, std::vector<TokenLogprob>* kept = nullptr);
 
-/// log softmax of `logits` at `id`, and of the `top` most probable tokens in falling order.
+/// The log softmax of a row of logits.
+class Scores {
+ public:
+  /// Throws NotFinite if a logit is NaN or infinite, or none is finite.
+  explicit Scores(std::span<const float> logits);
+  float logprob(int32_t id) const;
+  /// 1: no token is more probable.
+  int32_t rank(int32_t id) const;
+  /// The `count` most probable tokens, in falling order.
+  std::vector<TokenLogprob> top(int count) const;
+
+ private:
+  std::span<const float> logits_;
+  double log_sum_;
+};
+
 TokenLogprob logprob_of(std::span<const float> logits, int32_t id);
 std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int top);
 

@@ -133,7 +133,7 @@ void SequenceCache::rewind(int64_t tokens) {
   for (size_t g = 0; g < tables_.size(); g++) {
     auto& blocks = tables_[g].blocks;
     const auto left = std::min(static_cast<size_t>(blocks_for(tokens)), blocks.size());
-    for (size_t b = left; b < blocks.size(); b++) drop(g, b);
+    for (size_t b = blocks.size(); b-- > left;) drop(g, b);
     blocks.resize(left);
   }
   length_ = tokens;
@@ -143,25 +143,43 @@ void SequenceCache::rewind(int64_t tokens) {
 std::optional<SequenceCache> SequenceCache::fork(int64_t border) const {
   if (border % block_tokens != 0 || border < 0 || border > length_ || !resumable(border)) return {};
   SequenceCache other(*pools_);
-  other.length_ = border;
+  other.adopt(border, [this](int g, int64_t b) { return table(g)[static_cast<size_t>(b)]; });
+  return other;
+}
+
+void SequenceCache::adopt(int64_t border, const std::function<int32_t(int, int64_t)>& block_of) {
+  check(length_ == 0 && blocks_held() == 0, "cache: only an empty sequence adopts a beginning", length_);
+  check(border >= 0 && border % block_tokens == 0, "cache: a sequence adopts whole blocks", border);
   for (size_t g = 0; g < tables_.size(); g++) {
-    auto& blocks = other.tables_[g].blocks;
+    auto& blocks = tables_[g].blocks;
     blocks.assign(static_cast<size_t>(border / block_tokens), -1);
     for (int64_t b = retention(g).oldest_read(border) / block_tokens; b < border / block_tokens; b++) {
-      const int32_t block = tables_[g].blocks[static_cast<size_t>(b)];
+      const int32_t block = block_of(static_cast<int>(g), b);
+      check(block >= 0, "cache: a block that a continuation reads is not here", "group", g, "block", b, "border", border);
       pool(g).share(block);
       blocks[static_cast<size_t>(b)] = block;
     }
   }
-  return other;
+  length_ = border;
 }
 
+void SequenceCache::replace(int group, int64_t block, int32_t equal) {
+  const auto g = static_cast<size_t>(group);
+  auto& blocks = tables_[g].blocks;
+  check(block >= 0 && block < static_cast<int64_t>(blocks.size()) && blocks[static_cast<size_t>(block)] >= 0,
+        "cache: only a block that is here can be replaced", group, block);
+  pool(g).share(equal);
+  pool(g).release(std::exchange(blocks[static_cast<size_t>(block)], equal));
+}
+
+/// The last block first, so that pools reclaim the ends of what is cached before the beginnings that lead to them.
 void SequenceCache::clear() {
   for (size_t g = 0; g < tables_.size(); g++) {
-    for (const auto* list : {&tables_[g].blocks, &tables_[g].spare})
-      for (int32_t block : *list)
-        if (block >= 0) pool(g).release(block);
-    tables_[g] = {};
+    auto& t = tables_[g];
+    for (int32_t block : t.spare) pool(g).release(block);
+    for (size_t b = t.blocks.size(); b-- > 0;)
+      if (t.blocks[b] >= 0) pool(g).release(t.blocks[b]);
+    t = {};
   }
   kept_.clear();
   length_ = 0;

@@ -1,6 +1,7 @@
 // SequenceCache: the state of one sequence, as the blocks it holds in every group of layers. What no layer can read any more goes back to
 // its pool, unless a checkpoint keeps it; sequences with the same beginning share its blocks and never write a shared one.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -59,6 +60,11 @@ class SequenceCache {
   /// Another sequence with the same first `border` tokens, which shares the blocks that its continuation reads; nothing when one of them
   /// is gone.
   std::optional<SequenceCache> fork(int64_t border) const;
+  /// Of a cache without tokens: it now begins with `border` tokens of which others hold the blocks: block_of(group, block), or -1 for one
+  /// that is not here. All that a continuation reads must be.
+  void adopt(int64_t border, const std::function<int32_t(int group, int64_t block)>& block_of);
+  /// Shares `equal`, a block with the same content, in place of a full block of its own.
+  void replace(int group, int64_t block, int32_t equal);
   void clear();
 
   /// Block numbers by position / block_tokens; -1: no block, or one without a state in recurrent groups.

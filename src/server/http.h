@@ -16,9 +16,10 @@ struct HttpRequest {
   std::string query;                                         ///< behind the ?, as sent
   std::vector<std::pair<std::string, std::string>> headers;  ///< names in lower case
   std::string body;
-  std::string id;    ///< x-request-id: the client's, or one of ours
-  std::string peer;  ///< address of the client
-  std::string key;   ///< name or hash prefix of the API key it came with; empty: none
+  std::string id;          ///< x-request-id: the client's, or one of ours
+  std::string peer;        ///< address of the client
+  std::string key;         ///< name or hash prefix of the API key it came with; empty: none
+  std::string_view route;  ///< the path of the matching line of the table, such as "/v1/models/*"; empty: none matched
   /// "" if there is none; `name` in lower case.
   std::string_view header(std::string_view name) const;
 };
@@ -26,7 +27,7 @@ struct HttpRequest {
 struct HttpResponse {
   int status = 200;
   std::string body;
-  std::string_view content_type = "application/json";
+  std::string_view content_type = "application/json";  ///< of static storage
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
@@ -43,9 +44,10 @@ class Exchange {
   /// cut off, as if it had gone.
   virtual void send(std::string_view events) = 0;
   virtual void finish() = 0;
-  /// Called once if the client goes before the answer is complete; not called after.
+  /// Called once if the client goes before the answer is complete, never from within another function of the exchange; not called after.
   virtual void on_gone(std::function<void()> handler) = 0;
-  /// Notes for the access line and the metrics: model, tokens, finish reason ...
+  /// Notes for the access line and the metrics: model, prompt_tokens, cached_tokens, completion_tokens, finish_reason, queue_ms, ttft_ms
+  /// ... Names are of static storage. prompt_tokens and completion_tokens are what the key's token rate is charged by.
   virtual void note(std::string_view name, std::string value) = 0;
 };
 
@@ -67,9 +69,10 @@ class IoLoop {
 /// Who may call a route. Routes are denied unless their line in the table says otherwise.
 enum class Access { Public, Key, Admin };
 
+/// Strings of static storage.
 struct Route {
-  std::string_view method;
-  std::string_view path;  ///< a last segment of "*" matches the rest of the path
+  std::string_view method;  ///< GET answers HEAD too
+  std::string_view path;    ///< a last segment of "*" matches the rest of the path; /v1/X and /X find each other
   Access access = Access::Key;
   Handler handler;
   bool needs_json = false;  ///< else 415

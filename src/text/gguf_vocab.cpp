@@ -236,9 +236,6 @@ class GgufLoader {
   }
 
   void load_added_tokens() {
-    std::string name = v_.name;
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    const bool phi3 = name.find("phi-3") != std::string::npos || name.find("phi3") != std::string::npos;
     std::vector<AddedToken> added;
     for (size_t id = 0; id < v_.tokens.size(); ++id) {
       if (!parts_->verbatim[id] || parts_->tokens[id].empty()) continue;
@@ -246,8 +243,7 @@ class GgufLoader {
       token.id = static_cast<int32_t>(id);
       token.content = parts_->tokens[id];
       token.special = parts_->special[id];
-      // Phi-3's own added tokens swallow the space behind them; the file does not say so.
-      token.rstrip = phi3 && token.content != "<unk>" && token.content != "<s>" && token.content != "<|endoftext|>";
+      token.rstrip = v_.strip_right && token.content != "<unk>" && token.content != "<s>" && token.content != "<|endoftext|>";
       token.lstrip = v_.pre.rfind("jina-v2-", 0) == 0 && token.content == "<mask>";
       added.push_back(std::move(token));
     }

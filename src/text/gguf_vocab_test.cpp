@@ -10,6 +10,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "checkpoint/gguf_family.h"
 #include "core/check.h"
 #include "text/stream_decoder.h"
 #include "text/tokenizer.h"
@@ -59,7 +60,7 @@ class MetadataReader {
   void value(const std::string& key, uint32_t type) {
     if (type == 8) {
       const std::string text = string();
-      if (key == "general.name") vocab_.name = text;
+      if (key == "general.name") vocab_.strip_right = added_tokens_strip_right(text);
       if (key == "tokenizer.ggml.model") vocab_.model = text;
       if (key == "tokenizer.ggml.pre") vocab_.pre = text;
     } else if (type == 9) {

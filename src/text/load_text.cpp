@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/config_view.h"
+#include "checkpoint/gguf_family.h"
 #include "checkpoint/gguf_metadata.h"
 #include "core/check.h"
 #include "text/chat_template_source.h"
@@ -30,7 +32,7 @@ GgufVocab read_vocab(const GgufMetadata& meta) {
   };
   const auto flag = [&](const char* key) { return meta.find_bool(prefix + key); };
   GgufVocab v;
-  v.name = text("general.name");
+  v.strip_right = added_tokens_strip_right(text("general.name"));
   v.model = text(prefix + "model");
   v.pre = text(prefix + "pre");
   v.tokens = copied(meta.find_strings(prefix + "tokens"));
@@ -97,11 +99,11 @@ std::vector<std::pair<std::string, std::string>> special_tokens(const Tokenizer&
   return list;
 }
 
-bool needs_bos(const Checkpoint& c) {
-  if (c.config_json.empty()) return false;
-  const Json config = parse_ordered_json(c.config_json, "config.json");
-  const auto type = config.is_object() ? config.find("model_type") : config.end();
-  return type != config.end() && type->is_string() && type->get_ref<const std::string&>().rfind("gemma", 0) == 0;
+bool begins_with_bos(const Checkpoint& c) {
+  const nlohmann::json config = text_config(parse_json_object(c.config_json, "config.json"));
+  const auto type = config.find("model_type");
+  const GgufFamily* family = type != config.end() && type->is_string() ? find_gguf_family(type->get<std::string>()) : nullptr;
+  return family && family->begins_with_bos;
 }
 
 }  // namespace
@@ -124,7 +126,7 @@ std::vector<int32_t> end_of_generation_ids(const Checkpoint& checkpoint, const T
 std::vector<int32_t> encode_plain(const Checkpoint& checkpoint, const Tokenizer& tokenizer, std::string_view text) {
   std::vector<int32_t> ids = tokenizer.encode(text);
   const auto bos = tokenizer.bos_id();
-  if (bos && needs_bos(checkpoint) && (ids.empty() || ids.front() != *bos)) ids.insert(ids.begin(), *bos);
+  if (bos && begins_with_bos(checkpoint) && (ids.empty() || ids.front() != *bos)) ids.insert(ids.begin(), *bos);
   return ids;
 }
 

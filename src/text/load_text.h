@@ -18,8 +18,8 @@ Tokenizer load_tokenizer(const Checkpoint& checkpoint);
 /// Ids that end a generation: those of every config file and of the tokenizer, ascending.
 std::vector<int32_t> end_of_generation_ids(const Checkpoint& checkpoint, const Tokenizer& tokenizer);
 
-/// A plain text as the beginning of a sequence: with what the tokenizer adds, and BOS for the Gemmas, which need it although not every one
-/// of their tokenizers adds it.
+/// A plain text as the beginning of a sequence: with what the tokenizer adds, and BOS for families that need it although not every one of
+/// their tokenizers adds it.
 std::vector<int32_t> encode_plain(const Checkpoint& checkpoint, const Tokenizer& tokenizer, std::string_view text);
 
 /// A chat template with what rendering a conversation needs besides the messages.

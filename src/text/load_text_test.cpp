@@ -45,6 +45,24 @@ TEST(EndOfGeneration, OfGgufMetadata) {
   EXPECT_THAT(end_of_generation_ids(c, load_tokenizer(c)), ElementsAre(3, 4, 5));
 }
 
+TEST(LoadTokenizer, SomeFilesAreKnownByNameToStripBehindAddedTokens) {
+  const auto ids = [](const char* name) {
+    GgufBuilder b;
+    b.string("general.name", name).string("tokenizer.ggml.model", "gpt2").string("tokenizer.ggml.pre", "gpt-2");
+    b.strings("tokenizer.ggml.tokens", {"a", "\u0120", "<|user|>", "<s>"}).strings("tokenizer.ggml.merges", {});
+    std::string types = testutil::little_endian<uint32_t>(5) + testutil::little_endian<uint64_t>(4);
+    for (int32_t type : {1, 1, 3, 3}) types += testutil::little_endian(type);
+    b.raw("tokenizer.ggml.token_type", 9, types);
+    const std::string file = b.file();
+    Checkpoint c;
+    c.gguf = parse_gguf({reinterpret_cast<const std::byte*>(file.data()), file.size()}, "x.gguf", nullptr, Opening::HeadersOnly).metadata;
+    return load_tokenizer(c).encode("<|user|> a<s> a");
+  };
+  EXPECT_THAT(ids("Phi-3 mini"), ElementsAre(2, 0, 3, 1, 0));
+  EXPECT_THAT(ids("microsoft_phi3.5"), ElementsAre(2, 0, 3, 1, 0));
+  EXPECT_THAT(ids("Phi 4"), ElementsAre(2, 1, 0, 3, 1, 0));
+}
+
 TEST(EncodePlain, AGemmaBeginsWithBos) {
   const Checkpoint gemma = folder(R"({"model_type":"gemma4","text_config":{"model_type":"gemma4_text"}})");
   const Tokenizer tokenizer = load_tokenizer(gemma);

@@ -1,4 +1,4 @@
-// Few tokens times dense weights as they lie in the file: both operands run along k, sums stay in 16 lanes until the end of the row.
+// Few tokens times dense weights as they lie in the file: both operands run along k, sums stay in 16 lanes until the end of a chunk.
 // Floor: weight bytes / memory bandwidth.
 #include "ops/cpu/gemm_avx2.h"
 #include "ops/cpu/gemm_avx512.h"
@@ -45,58 +45,88 @@ struct BF16Pairs {
   static __m512 add(__m512 acc, Vector a, Vector b) { return _mm512_dpbf16_ps(acc, a, b); }
 };
 
-/// The sums of four vectors.
-[[gnu::always_inline]] inline __m128 sum4(__m512 a, __m512 b, __m512 c, __m512 d) {
-  const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)),
-               cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-  const __m512d lo = _mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd)),
-                hi = _mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd));
-  const __m512 abcd = _mm512_add_ps(_mm512_castpd_ps(lo), _mm512_castpd_ps(hi));
-  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(abcd), _mm512_extractf32x8_ps(abcd, 1));
-  return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+/// The quarters of two vectors that `low` and `high` choose, added.
+template <int low, int high>
+[[gnu::always_inline]] inline __m512 add_quarters(__m512 a, __m512 b) {
+  return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, low), _mm512_shuffle_f32x4(a, b, high));
+}
+[[gnu::always_inline]] inline __m512 add_pairs(__m512 a, __m512 b) {
+  const __m512d x = _mm512_castps_pd(a), y = _mm512_castps_pd(b);
+  return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)), _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
+}
+[[gnu::always_inline]] inline __m512 add_singles(__m512 a, __m512 b) {
+  return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd));
+}
+
+/// sums[i] = the lanes of v[i], i = 0 .. 7 or 0 .. 15, added in the order of gemm.h: those 8 apart, 4, 2, 1.
+template <int n>
+[[gnu::always_inline]] inline void sum_lanes(const __m512* v, float* sums) {
+  constexpr int step = n / 4;
+  __m512 four[step];  // lanes 0 .. 3 of vectors j, step + j, 2 step + j, 3 step + j
+#pragma GCC unroll 4
+  for (int j = 0; j < step; j++)
+    four[j] =
+        add_quarters<0x88, 0xdd>(add_quarters<0x44, 0xee>(v[j], v[step + j]), add_quarters<0x44, 0xee>(v[2 * step + j], v[3 * step + j]));
+  const __m512 first = add_pairs(four[0], four[1]);
+  if constexpr (n == 16)
+    _mm512_storeu_ps(sums, add_singles(first, add_pairs(four[2], four[3])));
+  else
+    _mm256_storeu_ps(sums, _mm512_castps512_ps256(_mm512_maskz_compress_ps(0x3333, add_singles(first, first))));
+}
+
+/// The same for one vector.
+[[gnu::always_inline]] inline float sum_lanes(__m512 v) {
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
 /// `tokens` x `rows` outputs. Rows past the matrix repeat its last one and are not stored.
 template <class Type, int tokens, int rows>
 void multiply_tile(const DenseCall& call, int64_t first_token, int64_t first_row) {
+  constexpr int outputs = tokens * rows;
+  static_assert(outputs % 8 == 0);
+  constexpr int64_t chunk = chunk_vectors * Type::lanes;
   const int64_t live = call.n - first_row < rows ? call.n - first_row : rows;
   const std::byte *x[tokens], *w[rows];
-  __m512 acc[tokens * rows];
 #pragma GCC unroll 8
   for (int t = 0; t < tokens; t++) x[t] = call.x + call.x_rows[first_token + t] * call.x_stride;
 #pragma GCC unroll 8
   for (int r = 0; r < rows; r++) w[r] = call.w + (first_row + (r < live ? r : live - 1)) * call.w_stride;
+  for (int64_t k0 = 0; k0 == 0 || k0 < call.k; k0 += chunk) {
+    const int64_t k = call.k - k0 < chunk ? call.k - k0 : chunk;
+    __m512 acc[outputs];
 #pragma GCC unroll 32
-  for (int i = 0; i < tokens * rows; i++) acc[i] = _mm512_setzero_ps();
-  const auto step = [&](auto... rest) __attribute__((always_inline)) {
-    typename Type::Vector xs[tokens];
+    for (int i = 0; i < outputs; i++) acc[i] = _mm512_setzero_ps();
+    const auto step = [&](auto... rest) __attribute__((always_inline)) {
+      typename Type::Vector xs[tokens];
 #pragma GCC unroll 8
-    for (int t = 0; t < tokens; t++) xs[t] = Type::x(x[t], rest...);
+      for (int t = 0; t < tokens; t++) xs[t] = Type::x(x[t], rest...);
 #pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) {
-      const typename Type::Vector ws = Type::w(w[r], rest...);
+      for (int r = 0; r < rows; r++) {
+        const typename Type::Vector ws = Type::w(w[r], rest...);
 #pragma GCC unroll 8
-      for (int t = 0; t < tokens; t++) acc[t * rows + r] = Type::add(acc[t * rows + r], ws, xs[t]);
+        for (int t = 0; t < tokens; t++) acc[t * rows + r] = Type::add(acc[t * rows + r], ws, xs[t]);
+      }
+    };
+    int64_t i = 0;
+    for (; i + Type::lanes <= k; i += Type::lanes) {
+      step();
+#pragma GCC unroll 8
+      for (int t = 0; t < tokens; t++) x[t] += Type::lanes * Type::x_bytes;
+#pragma GCC unroll 8
+      for (int r = 0; r < rows; r++) w[r] += Type::lanes * Type::w_bytes;
     }
-  };
-  int64_t i = 0;
-  for (; i + Type::lanes <= call.k; i += Type::lanes) {
-    step();
-#pragma GCC unroll 8
-    for (int t = 0; t < tokens; t++) x[t] += Type::lanes * Type::x_bytes;
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) w[r] += Type::lanes * Type::w_bytes;
-  }
-  if (i < call.k) step(call.k - i);
-  alignas(16) float sums[(tokens * rows + 3) / 4 * 4];
-#pragma GCC unroll 8
-  for (int s = 0; s < tokens * rows; s += 4) {
-    const auto at = [&](int e) { return acc[s + e < tokens * rows ? s + e : s]; };
-    _mm_store_ps(sums + s, sum4(at(0), at(1), at(2), at(3)));
-  }
-  for (int t = 0; t < tokens; t++) {
-    float* c = call.c + call.c_rows[first_token + t] * call.c_stride + first_row;
-    for (int64_t r = 0; r < live; r++) c[r] = call.accumulate ? c[r] + sums[t * rows + r] : sums[t * rows + r];
+    if (i < k) step(k - i);
+    float sums[outputs];
+    if constexpr (outputs >= 16) sum_lanes<16>(acc, sums);
+    if constexpr (outputs % 16) sum_lanes<8>(acc + outputs / 16 * 16, sums + outputs / 16 * 16);
+    const bool add = call.accumulate || k0 > 0;
+    for (int t = 0; t < tokens; t++) {
+      float* c = call.c + call.c_rows[first_token + t] * call.c_stride + first_row;
+      for (int64_t r = 0; r < live; r++) c[r] = (add ? c[r] : 0) + sums[t * rows + r];
+    }
   }
 }
 
@@ -104,45 +134,40 @@ void multiply_tile(const DenseCall& call, int64_t first_token, int64_t first_row
 /// files are aligned to 8 bytes): a separate head of each row that prevents it was measured to cost 5 to 20 % of one core's speed.
 template <class Type, int tokens>
 void stream_rows(const DenseCall& call) {
-  constexpr int unroll = 2;
-  constexpr int64_t step = unroll * Type::lanes;
+  constexpr int64_t chunk = chunk_vectors * Type::lanes;
   const std::byte* x[tokens];
   for (int t = 0; t < tokens; t++) x[t] = call.x + call.x_rows[t] * call.x_stride;
   for (int64_t r = 0; r < call.n; r++) {
     const std::byte* w = call.w + r * call.w_stride;
-    __m512 acc[tokens][unroll];
+    float total[tokens] = {};
+    for (int t = 0; call.accumulate && t < tokens; t++) total[t] = call.c[call.c_rows[t] * call.c_stride + r];
+    for (int64_t k0 = 0; k0 == 0 || k0 < call.k; k0 += chunk) {
+      const int64_t end = call.k - k0 < chunk ? call.k : k0 + chunk;
+      __m512 acc[tokens];
 #pragma GCC unroll 4
-    for (int t = 0; t < tokens; t++)
-#pragma GCC unroll 8
-      for (int u = 0; u < unroll; u++) acc[t][u] = _mm512_setzero_ps();
-    const auto add_part = [&](int64_t from, int64_t count) __attribute__((always_inline)) {
+      for (int t = 0; t < tokens; t++) acc[t] = _mm512_setzero_ps();
+      const auto add_vector = [&](int64_t i, auto... rest) __attribute__((always_inline)) {
+        const typename Type::Vector ws = Type::w(w + i * Type::w_bytes, rest...);
 #pragma GCC unroll 4
-      for (int t = 0; t < tokens; t++)
-        acc[t][0] = Type::add(acc[t][0], Type::w(w + from * Type::w_bytes, count), Type::x(x[t] + from * Type::x_bytes, count));
-    };
-    int64_t i = 0;
-    if (i > 0) add_part(0, i);
-    for (; i + step <= call.k; i += step) {
-#pragma GCC unroll 8
-      for (int u = 0; u < unroll; u++) {
-        const typename Type::Vector ws = Type::w(w + (i + u * Type::lanes) * Type::w_bytes);
-#pragma GCC unroll 4
-        for (int t = 0; t < tokens; t++) acc[t][u] = Type::add(acc[t][u], ws, Type::x(x[t] + (i + u * Type::lanes) * Type::x_bytes));
+        for (int t = 0; t < tokens; t++) acc[t] = Type::add(acc[t], ws, Type::x(x[t] + i * Type::x_bytes, rest...));
+      };
+      int64_t i = k0;
+      for (; i + 2 * Type::lanes <= end; i += 2 * Type::lanes) {
+        add_vector(i);
+        add_vector(i + Type::lanes);
       }
-    }
-    for (; i + Type::lanes <= call.k; i += Type::lanes)
+      for (; i + Type::lanes <= end; i += Type::lanes) add_vector(i);
+      if (i < end) add_vector(i, end - i);
 #pragma GCC unroll 4
-      for (int t = 0; t < tokens; t++) acc[t][0] = Type::add(acc[t][0], Type::w(w + i * Type::w_bytes), Type::x(x[t] + i * Type::x_bytes));
-    if (i < call.k) add_part(i, call.k - i);
-#pragma GCC unroll 4
-    for (int t = 0; t < tokens; t++) {
-#pragma GCC unroll 8
-      for (int u = 1; u < unroll; u++) acc[t][0] = _mm512_add_ps(acc[t][0], acc[t][u]);
-      float& c = call.c[call.c_rows[t] * call.c_stride + r];
-      const float sum = _mm512_reduce_add_ps(acc[t][0]);
-      c = call.accumulate ? c + sum : sum;
+      for (int t = 0; t < tokens; t++) total[t] += sum_lanes(acc[t]);
     }
+    for (int t = 0; t < tokens; t++) call.c[call.c_rows[t] * call.c_stride + r] = total[t];
   }
+}
+
+template <class Type, int tokens, int rows>
+void multiply_rows(const DenseCall& call, int64_t first_token) {
+  for (int64_t r = 0; r < call.n; r += rows) multiply_tile<Type, tokens, rows>(call, first_token, r);
 }
 
 template <class Type>
@@ -155,12 +180,13 @@ void multiply(const DenseCall& call) {
     default: break;
   }
   int64_t t = 0;
-  for (; t + 4 <= call.m; t += 4)
-    for (int64_t r = 0; r < call.n; r += 6) multiply_tile<Type, 4, 6>(call, t, r);
-  for (; t + 2 <= call.m; t += 2)
-    for (int64_t r = 0; r < call.n; r += 8) multiply_tile<Type, 2, 8>(call, t, r);
-  if (t < call.m)
-    for (int64_t r = 0; r < call.n; r += 8) multiply_tile<Type, 1, 8>(call, t, r);
+  for (; t + 4 <= call.m; t += 4) multiply_rows<Type, 4, 6>(call, t);
+  switch (call.m - t) {
+    case 3: return multiply_rows<Type, 3, 8>(call, t);
+    case 2: return multiply_rows<Type, 2, 8>(call, t);
+    case 1: return multiply_rows<Type, 1, 8>(call, t);
+    default: return;
+  }
 }
 
 }  // namespace

@@ -22,33 +22,33 @@ T load(const std::byte* p) {
 
 constexpr int lanes = 16;
 
-/// Sixteen partial sums per output, folded at the end: the order a vector unit takes, and more precise than one running sum.
+/// Sixteen partial sums per output in the order of gemm.h: that of a vector unit, and more precise than one running sum.
 template <class W>
 void dense(const DenseCall& call) {
-  constexpr int64_t tile = 4;  // tokens that share one widened piece of a weight row
+  constexpr int64_t tile = 4, chunk = lanes * chunk_vectors;  // `tile` tokens share one widened piece of a weight row
   for (int64_t t0 = 0; t0 < call.m; t0 += tile) {
     const int64_t tokens = std::min(tile, call.m - t0);
     const std::byte* x[tile];
     for (int64_t t = 0; t < tokens; t++) x[t] = call.x + call.x_rows[t0 + t] * call.x_stride;
     for (int64_t j = 0; j < call.n; j++) {
       const std::byte* w = call.w + j * call.w_stride;
-      float sum[tile][lanes] = {}, wide[lanes], xs[lanes];
-      for (int64_t i = 0; i < call.k; i += lanes) {
-        const int64_t width = std::min<int64_t>(lanes, call.k - i);
-        for (int64_t l = 0; l < width; l++) wide[l] = static_cast<float>(load<W>(w + (i + l) * static_cast<int64_t>(sizeof(W))));
-        for (int64_t t = 0; t < tokens; t++) {
-          std::memcpy(xs, x[t] + 4 * i, static_cast<size_t>(4 * width));
-          if (width == lanes)
+      for (int64_t t = 0; t < tokens && !call.accumulate; t++) call.c[call.c_rows[t0 + t] * call.c_stride + j] = 0;
+      for (int64_t k0 = 0; k0 < call.k; k0 += chunk) {
+        float sum[tile][lanes] = {}, wide[lanes], xs[lanes];
+        for (int64_t i = k0; i < std::min(call.k, k0 + chunk); i += lanes) {
+          const int64_t width = std::min<int64_t>(lanes, call.k - i);
+          if (width < lanes) std::fill_n(wide, lanes, 0.f), std::fill_n(xs, lanes, 0.f);
+          for (int64_t l = 0; l < width; l++) wide[l] = static_cast<float>(load<W>(w + (i + l) * static_cast<int64_t>(sizeof(W))));
+          for (int64_t t = 0; t < tokens; t++) {
+            std::memcpy(xs, x[t] + 4 * i, static_cast<size_t>(4 * width));
             for (int l = 0; l < lanes; l++) sum[t][l] += wide[l] * xs[l];
-          else
-            for (int64_t l = 0; l < width; l++) sum[t][l] += wide[l] * xs[l];
+          }
         }
-      }
-      for (int64_t t = 0; t < tokens; t++) {
-        for (int half = lanes / 2; half > 0; half /= 2)
-          for (int l = 0; l < half; l++) sum[t][l] += sum[t][l + half];
-        float& c = call.c[call.c_rows[t0 + t] * call.c_stride + j];
-        c = call.accumulate ? c + sum[t][0] : sum[t][0];
+        for (int64_t t = 0; t < tokens; t++) {
+          for (int half = lanes / 2; half > 0; half /= 2)
+            for (int l = 0; l < half; l++) sum[t][l] += sum[t][l + half];
+          call.c[call.c_rows[t0 + t] * call.c_stride + j] += sum[t][0];
+        }
       }
     }
   }

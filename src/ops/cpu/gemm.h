@@ -9,6 +9,12 @@
 
 namespace infernum {
 
+// The order of additions of a dense product is the same for any number of tokens, and does not depend on the tile that an output falls in.
+// A vector holds 16 values of k (16 pairs where both sides are BF16). Lane l adds up the l-th values of chunk_vectors vectors, one after the
+// other, each step one multiply-add; what lies behind k counts as zero. Then lanes 8 apart are added, 4, 2, 1, and the sums of the chunks
+// from left to right, starting with c or zero. A caller that cuts k does so at chunks.
+constexpr int64_t chunk_vectors = 32;
+
 /// c[c_rows[t]][j] (+)= sum over k of x[x_rows[t]] * w[j], t = 0..m-1, j = 0..n-1. Strides of x and w in bytes, of c in floats.
 struct DenseCall {
   const std::byte* x;
@@ -23,7 +29,7 @@ struct DenseCall {
   bool accumulate;
   std::byte* workspace;  ///< dense_workspace_bytes of this thread, 64-byte aligned
 };
-constexpr int64_t dense_workspace_bytes = 212 << 10;
+constexpr int64_t dense_workspace_bytes = 424 << 10;
 
 /// Activations as int8: x[k] = scale[k / 32] * q[k], with sums over blocks in the form that the weights ask for (StripForm).
 /// A block with an infinity or NaN has scale NaN and q zero.

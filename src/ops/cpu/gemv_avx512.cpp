@@ -1,4 +1,5 @@
-// Few tokens times packed rows, weights read once and in order. Floor: packed bytes / memory bandwidth.
+// Few tokens times packed rows, weights read once and in order. Sums take the order of strip_avx512.cpp. Floor: packed bytes / memory
+// bandwidth.
 #include "ops/cpu/gemm_avx512.h"
 #include "ops/cpu/packed_avx512.h"
 
@@ -37,7 +38,7 @@ template <DType type>
     high = _mm512_dpbusd_epi32(high, w.q[4 + j], four_values(q + 16 + 4 * j));
   }
   if constexpr (form.fine) {
-    const __m512 sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(low), w.scale, _mm512_mul_ps(_mm512_cvtepi32_ps(high), w.scale_high));
+    const __m512 sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high), w.scale_high, _mm512_mul_ps(_mm512_cvtepi32_ps(low), w.scale));
     return _mm512_fmadd_ps(sum, x_scale, acc);
   }
   acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_add_epi32(low, high)), _mm512_mul_ps(w.scale, x_scale), acc);

@@ -165,6 +165,50 @@ TEST_P(MatMulLevels, HugeAndTinyActivations) {
       }
 }
 
+/// The first `rows` rows of x over and over, times w.
+std::vector<std::byte> product_of_rows(Isa isa, int threads, bool bf16_products, const TestMatrix& x, TestMatrix& w, int64_t rows) {
+  Queue<Cpu> queue(threads, isa);
+  queue.bf16_products = bf16_products;
+  TestMatrix part{x.type, rows, x.cols, {}, {}}, y = poisoned(DType::F32, rows, w.rows);
+  const int64_t row_bytes = bytes_of(x.type, x.cols), distinct = x.rows;
+  for (int64_t t = 0; t < rows; t++)
+    part.bytes.insert(part.bytes.end(), x.bytes.begin() + t % distinct * row_bytes, x.bytes.begin() + (t % distinct + 1) * row_bytes);
+  multiply(queue, y.view(), part.view(), w.view());
+  return y.bytes;
+}
+
+void expect_rows_alone_and_together(Isa isa, DType x_type, DType w_type, int64_t n, int64_t k, bool bf16_products = false) {
+  constexpr int64_t distinct = 5;
+  TestMatrix w = random_matrix(w_type, n, k, 21), x = random_floats(x_type, distinct, k, 22);
+  std::vector<std::byte> alone;
+  for (int64_t t = 0; t < distinct; t++) {
+    TestMatrix row{x_type, 1, k, {}, {}};
+    row.bytes.assign(x.bytes.begin() + t * bytes_of(x_type, k), x.bytes.begin() + (t + 1) * bytes_of(x_type, k));
+    const auto y = product_of_rows(isa, 1, bf16_products, row, w, 1);
+    alone.insert(alone.end(), y.begin(), y.end());
+  }
+  int threads = 0;
+  for (int64_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 17, 33, 63, 64, 65, 77, 260}) {
+    threads = threads % 3 + 1;
+    const auto y = product_of_rows(isa, threads, bf16_products, x, w, rows);
+    for (int64_t t = 0; t < rows; t++)
+      ASSERT_EQ(std::memcmp(y.data() + 4 * n * t, alone.data() + 4 * n * (t % distinct), static_cast<size_t>(4 * n)), 0)
+          << describe(w_type) << " by " << describe(x_type) << ", row " << t << " of " << rows << ", n " << n << " k " << k << ", "
+          << threads << " threads";
+  }
+}
+
+TEST_P(MatMulLevels, ARowHasTheSameBitsInAnyCompany) {
+  for (DType w : {DType::F32, DType::F16, DType::BF16})
+    for (int64_t k : {1, 15, 40, 512, 1024 + 24, 2048 + 1024 + 500}) {
+      expect_rows_alone_and_together(GetParam(), DType::F32, w, 53, k);
+      expect_rows_alone_and_together(GetParam(), DType::BF16, w, 21, k);
+    }
+  for (int64_t k : {3, 512, 1024 + 33, 4096 + 7}) expect_rows_alone_and_together(GetParam(), DType::F32, DType::BF16, 210, k, true);
+  for (DType w : block_types)
+    for (int64_t k : {int64_t{info(w).block}, int64_t{2304}}) expect_rows_alone_and_together(GetParam(), DType::F32, w, 37, k);
+}
+
 TEST(MatMul, RefusesWhatDoesNotFit) {
   Queue<Cpu> queue(1, Isa::Portable);
   TestMatrix w = random_floats(DType::F32, 4, 8, 1), x = random_floats(DType::F32, 2, 8, 1), y = poisoned(DType::F32, 2, 4);

@@ -1,14 +1,16 @@
-// Many tokens times dense weights. 64 rows x 256 lanes of weights become a panel in L2 (widened, lanes of 16 rows side by side), 12 tokens
-// a tile in L1; then 12 x 32 outputs stay in registers. A lane is 4 bytes: one f32 or two BF16. Strided rows in place would fight for cache
-// sets. Floor: one vector multiply-add a cycle, 16 products (32 with vdpbf16ps).
+// Many tokens times dense weights. 192 rows x 512 lanes of weights become a panel in L2 (widened, lanes of 16 rows side by side), 12
+// tokens a tile in L1; then 12 x 32 outputs stay in registers. A lane is 4 bytes: one f32 or two BF16. Strided rows in place would fight
+// for cache sets. Floor: one vector multiply-add a cycle, 16 products (32 with vdpbf16ps).
 #include "ops/cpu/gemm_avx512.h"
 
 namespace infernum {
 namespace {
 
-constexpr int64_t panel_rows = 192, panel_lanes = 256, x_stride = panel_lanes + 16;  // in lanes; the 16 keep tokens in different cache sets
+// In numbers of 4 bytes. What is more than the data keeps tokens, and lanes, in different cache sets.
+constexpr int64_t panel_rows = 192, panel_lanes = 16 * chunk_vectors, x_stride = panel_lanes + 16;
+constexpr int64_t lane_stride = 32 * chunk_vectors + 32, group_stride = 16 * lane_stride;
 constexpr int most_tokens = 12;
-static_assert(4 * (panel_rows * panel_lanes + most_tokens * x_stride) <= dense_workspace_bytes);
+static_assert(4 * (panel_rows / 32 * group_stride + most_tokens * x_stride) <= dense_workspace_bytes);
 
 __mmask16 first_lanes(int64_t count) { return static_cast<__mmask16>(count >= 16 ? 0xffff : (1u << count) - 1); }
 
@@ -69,11 +71,12 @@ void transpose(__m512i (&v)[16]) {
   for (int i = 0; i < 16; i++) v[i] = t[i];
 }
 
-/// panel[(g / 2, lane, g % 2)] = one vector of the 16 rows of group g; rows past `rows` and values past `k` are zero.
+/// panel[(g / 2, lane, vector, g % 2)] = one lane of the 16 rows of group g; rows past `rows` and values past `k` are zero.
 template <class Lanes>
 void fill_panel(const std::byte* w, int64_t w_stride, int64_t rows, int64_t k, int32_t* panel) {
-  for (int64_t g = 0; 16 * g < rows; g++)
-    for (int64_t k0 = 0; k0 < k; k0 += 16 * Lanes::values) {
+  for (int64_t g = 0; 16 * g < rows; g++) {
+    int32_t* to = panel + (g / 2) * group_stride + 16 * (g % 2);
+    for (int64_t k0 = 0; k0 < k; k0 += 16 * Lanes::values, to += 32) {
       __m512i v[16];
 #pragma GCC unroll 16
       for (int64_t r = 0; r < 16; r++) {
@@ -81,10 +84,10 @@ void fill_panel(const std::byte* w, int64_t w_stride, int64_t rows, int64_t k, i
         v[r] = 16 * g + r < rows ? Lanes::load(from, k - k0) : _mm512_setzero_si512();
       }
       transpose(v);
-      int32_t* to = panel + (g / 2) * (32 * panel_lanes) + 32 * (k0 / Lanes::values) + 16 * (g % 2);
 #pragma GCC unroll 16
-      for (int l = 0; l < 16; l++) _mm512_store_si512(to + 32 * l, v[l]);
+      for (int l = 0; l < 16; l++) _mm512_store_si512(to + l * lane_stride, v[l]);
     }
+  }
 }
 
 template <class Lanes, int tokens>
@@ -99,32 +102,52 @@ void copy_tokens(const DenseCall& call, int64_t first, int64_t k0, int64_t k, in
   }
 }
 
-/// `tokens` x 32 outputs, added to c where `add`; `rows` of the 32 exist.
+/// The sums of a tile over one lane of a chunk, kept until those of the lanes they are added to are there.
+template <int tokens>
+using TileSums = float[tokens][2][16];
+
+/// `tokens` x 32 outputs, added to c where `add`; `rows` of the 32 exist. An accumulator here is one lane of those of gemm.h, so lanes come
+/// one after the other, in an order in which each sum of two waits for the next: 0 and 8, 4 and 12, those two, 2 and 10, ...
 template <class Lanes, int tokens>
-void multiply_tile(const int32_t* panel, const int32_t* x, int64_t lanes, const DenseCall& call, int64_t first, int64_t column,
+void multiply_tile(const int32_t* panel, const int32_t* x, int64_t vectors, const DenseCall& call, int64_t first, int64_t column,
                    int64_t rows, bool add) {
+  alignas(64) TileSums<tokens> waiting[4];
   __m512 acc[tokens][2];
+  for (int turn = 0; turn < 16; turn++) {
+    const int lane = (turn & 1) << 3 | (turn & 2) << 1 | (turn & 4) >> 1 | turn >> 3;
+    const int32_t *w = panel + lane * lane_stride, *value = x + lane;
 #pragma GCC unroll 12
-  for (int t = 0; t < tokens; t++) acc[t][0] = acc[t][1] = _mm512_setzero_ps();
-  for (int64_t l = 0; l < lanes; l++) {
-    const __m512i w0 = _mm512_load_si512(panel + 32 * l), w1 = _mm512_load_si512(panel + 32 * l + 16);
+    for (int t = 0; t < tokens; t++) acc[t][0] = acc[t][1] = _mm512_setzero_ps();
+    for (int64_t v = 0; v < vectors; v++, w += 32, value += 16) {
+      const __m512i w0 = _mm512_load_si512(w), w1 = _mm512_load_si512(w + 16);
 #pragma GCC unroll 12
-    for (int t = 0; t < tokens; t++) {
-      const __m512i value = _mm512_set1_epi32(x[t * x_stride + l]);
-      acc[t][0] = Lanes::add(acc[t][0], w0, value);
-      acc[t][1] = Lanes::add(acc[t][1], w1, value);
+      for (int t = 0; t < tokens; t++) {
+        const __m512i all = _mm512_set1_epi32(value[t * x_stride]);
+        acc[t][0] = Lanes::add(acc[t][0], w0, all);
+        acc[t][1] = Lanes::add(acc[t][1], w1, all);
+      }
     }
+    int level = 0;
+    for (; turn >> level & 1; level++)
+#pragma GCC unroll 12
+      for (int t = 0; t < tokens; t++) {
+        acc[t][0] = _mm512_add_ps(acc[t][0], _mm512_load_ps(waiting[level][t][0]));
+        acc[t][1] = _mm512_add_ps(acc[t][1], _mm512_load_ps(waiting[level][t][1]));
+      }
+    if (level < 4)
+#pragma GCC unroll 12
+      for (int t = 0; t < tokens; t++) {
+        _mm512_store_ps(waiting[level][t][0], acc[t][0]);
+        _mm512_store_ps(waiting[level][t][1], acc[t][1]);
+      }
   }
   const __mmask16 low = first_lanes(rows), high = rows > 16 ? first_lanes(rows - 16) : __mmask16{0};
 #pragma GCC unroll 12
   for (int t = 0; t < tokens; t++) {
     float* c = call.c + call.c_rows[first + t] * call.c_stride + column;
-    if (add) {
-      acc[t][0] = _mm512_add_ps(acc[t][0], _mm512_maskz_loadu_ps(low, c));
-      acc[t][1] = _mm512_add_ps(acc[t][1], _mm512_maskz_loadu_ps(high, c + 16));
-    }
-    _mm512_mask_storeu_ps(c, low, acc[t][0]);
-    _mm512_mask_storeu_ps(c + 16, high, acc[t][1]);
+    const __m512 zero = _mm512_setzero_ps();
+    _mm512_mask_storeu_ps(c, low, _mm512_add_ps(add ? _mm512_maskz_loadu_ps(low, c) : zero, acc[t][0]));
+    _mm512_mask_storeu_ps(c + 16, high, _mm512_add_ps(add ? _mm512_maskz_loadu_ps(high, c + 16) : zero, acc[t][1]));
   }
 }
 
@@ -137,8 +160,8 @@ template <class Lanes, int tokens>
 void multiply_tokens(const DenseCall& call, const Place& at, const int32_t* panel, int32_t* x, int64_t first) {
   copy_tokens<Lanes, tokens>(call, first, at.k0, at.k, x);
   for (int64_t r = 0; r < at.rows; r += 32)
-    multiply_tile<Lanes, tokens>(panel + r * panel_lanes, x, (at.k + Lanes::values - 1) / Lanes::values, call, first, at.row + r,
-                                 at.rows - r, call.accumulate || at.k0 > 0);
+    multiply_tile<Lanes, tokens>(panel + r / 32 * group_stride, x, (at.k + 16 * Lanes::values - 1) / (16 * Lanes::values), call, first,
+                                 at.row + r, at.rows - r, call.accumulate || at.k0 > 0);
 }
 
 template <class Lanes, int most>
@@ -150,7 +173,7 @@ void multiply_most(const DenseCall& call, const Place& at, const int32_t* panel,
 template <class Lanes>
 void multiply(const DenseCall& call) {
   auto* panel = reinterpret_cast<int32_t*>(call.workspace);
-  int32_t* x = panel + panel_rows * panel_lanes;
+  int32_t* x = panel + panel_rows / 32 * group_stride;
   for (int64_t row = 0; row < call.n; row += panel_rows)
     for (int64_t k0 = 0; k0 < call.k; k0 += panel_lanes * Lanes::values) {
       const Place at{row, call.n - row < panel_rows ? call.n - row : panel_rows, k0,

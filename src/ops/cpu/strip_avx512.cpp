@@ -47,7 +47,8 @@ void multiply_tile(const StripCall& call, int64_t first) {
     x_sum[t] = call.x.sum + block;
     bias[t] = call.x.bias + block * parts;
 #pragma GCC unroll 2
-    for (int g = 0; g < groups; g++) acc[t][g] = _mm512_setzero_ps();
+    for (int g = 0; g < groups; g++)
+      acc[t][g] = call.accumulate ? _mm512_loadu_ps(call.c + call.c_rows[first + t] * call.c_stride + group_rows * g) : _mm512_setzero_ps();
   }
   for (int64_t b = 0; b < call.blocks; b++) {
     __m512 part_sum[tokens][groups];
@@ -96,10 +97,7 @@ void multiply_tile(const StripCall& call, int64_t first) {
 #pragma GCC unroll 8
   for (int t = 0; t < tokens; t++)
 #pragma GCC unroll 2
-    for (int g = 0; g < groups; g++) {
-      float* c = call.c + call.c_rows[first + t] * call.c_stride + group_rows * g;
-      _mm512_storeu_ps(c, call.accumulate ? _mm512_add_ps(acc[t][g], _mm512_loadu_ps(c)) : acc[t][g]);
-    }
+    for (int g = 0; g < groups; g++) _mm512_storeu_ps(call.c + call.c_rows[first + t] * call.c_stride + group_rows * g, acc[t][g]);
 }
 
 /// Tiles of at most `most` tokens, all nearly as wide: narrow ones are bound by loads.

@@ -1,0 +1,30 @@
+#include "runtime/engine.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+
+namespace infernum {
+
+void check_engine_request(const EngineRequest& r, const EngineInfo& info) {
+  const auto prompt = static_cast<int64_t>(r.prompt.size());
+  const auto check_id = [&](int32_t id, const char* rule) { check(id >= 0 && id < info.vocab_size, rule, id, info.vocab_size); };
+  check(prompt > 0, "request: the prompt has no tokens");
+  check(r.max_tokens >= 0, "request: max_tokens is 0 or positive", r.max_tokens);
+  const int64_t room = info.context - prompt;
+  check(r.max_tokens == 0 ? room >= 0 : room > 0, "request: the prompt is longer than the context", "prompt tokens", prompt, "context",
+        info.context);
+  const int64_t tokens = prompt + std::min(r.max_tokens, room);
+  check(tokens <= info.cache_tokens, "request: it has more tokens than the key-value cache", "prompt tokens", prompt, "max_tokens",
+        r.max_tokens, "cache", info.cache_tokens);
+  check(r.min_tokens >= 0 && r.min_tokens <= r.max_tokens, "request: min_tokens lies between 0 and max_tokens", r.min_tokens, r.max_tokens);
+  check(r.top_logprobs >= -1 && r.top_logprobs <= info.vocab_size, "request: top_logprobs is -1 or a number of tokens", r.top_logprobs,
+        info.vocab_size);
+  check(r.prompt_logprobs >= -1 && r.prompt_logprobs <= info.vocab_size, "request: prompt_logprobs is -1 or a number of tokens",
+        r.prompt_logprobs, info.vocab_size);
+  for (int32_t id : r.prompt) check_id(id, "request: a token of the prompt is outside of the vocabulary");
+  for (int32_t id : r.logprob_token_ids) check_id(id, "request: logprob_token_ids names a token outside of the vocabulary");
+  check_sampling(r.sampling, info.vocab_size);
+}
+
+}  // namespace infernum

@@ -1,0 +1,87 @@
+#include "runtime/model_engine.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "runtime/engine_core.h"
+#include "runtime/trace_recorder.h"
+
+namespace infernum {
+namespace {
+
+/// Sequences of the whole context for all, or what a quarter of the memory holds.
+int64_t cache_tokens(const ModelInfo& info, const ModelEngineOptions& options) {
+  if (options.cache_tokens > 0) return options.cache_tokens;
+  const auto memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+  const double most = memory / 4 / static_cast<double>(std::max<int64_t>(1, info.bytes_per_token()));
+  const double wanted = static_cast<double>(info.context) * static_cast<double>(options.max_num_seqs);
+  return std::max(block_tokens, static_cast<int64_t>(std::min(most, wanted)) / block_tokens * block_tokens);
+}
+
+EngineInfo info_of(const Model& model, const ModelEngineOptions& options) {
+  const int64_t tokens = cache_tokens(model.info(), options);
+  return {model.info().vocab_size, std::min(model.info().context, tokens), tokens, options.max_num_seqs};
+}
+
+}  // namespace
+
+class ModelEngine::Core {
+ public:
+  Core(std::shared_ptr<Model> model, const ModelEngineOptions& options, int64_t tokens, const Faults& faults, EventBatch& events)
+      : model_(std::move(model)), trace_(options.trace), core(*model_, core_options(options, tokens), faults, events, trace_.get()) {
+    if (trace_) model_->time_ops([trace = trace_.get()](std::string_view op, double seconds) { trace->op(op, seconds); });
+  }
+  ~Core() {
+    if (trace_) model_->time_ops({});
+  }
+
+ private:
+  static EngineCoreOptions core_options(const ModelEngineOptions& options, int64_t tokens) {
+    SchedulerOptions scheduler;
+    scheduler.max_num_seqs = options.max_num_seqs;
+    scheduler.max_num_batched_tokens = std::max(options.max_num_batched_tokens, options.max_num_seqs);
+    scheduler.enable_prefix_caching = options.enable_prefix_caching;
+    return {scheduler, tokens, options.usable_vocab};
+  }
+  std::shared_ptr<Model> model_;
+  std::shared_ptr<TraceRecorder> trace_;
+
+ public:
+  EngineCore core;
+};
+
+ModelEngine::ModelEngine(std::shared_ptr<Model> model, ModelEngineOptions options)
+    : ThreadedEngine(info_of(*model, options),
+                     options.max_num_seqs + (options.max_queue > 0 ? options.max_queue : 4 * options.max_num_seqs), options.faults),
+      core_(std::make_unique<Core>(std::move(model), options, info().cache_tokens, faults(), events())) {
+  core_->core.count(counts());
+  start();
+}
+
+ModelEngine::~ModelEngine() { stop(); }
+
+void ModelEngine::loop() {
+  while (true) {
+    EngineCore& core = core_->core;
+    const auto now = std::chrono::steady_clock::now();
+    // A second without work is a sign of life.
+    Inbox in = take(core.idle() ? now + std::chrono::seconds(1) : now);
+    if (in.stopping) {
+      for (Arrival& a : in.arrivals) core.add(a.id, std::move(a.request), a.time, a.number);
+      return;
+    }
+    for (Arrival& a : in.arrivals) core.add(a.id, std::move(a.request), a.time, a.number);
+    for (RequestId id : in.cancelled) core.cancel(id);
+    core.expire(std::chrono::steady_clock::now());
+    const bool worked = core.step();
+    check(worked || core.idle(), "engine: there are requests, but nothing to do");
+    core.count(counts());
+    publish();
+  }
+}
+
+void ModelEngine::end_all(EndReason reason, const std::string& message) { core_->core.end_all(reason, message); }
+
+}  // namespace infernum

@@ -1,0 +1,118 @@
+// Scheduler: which sequences advance by how many tokens in the next step. No threads, no clock, no model: it sees tokens and blocks.
+#pragma once
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/prefix_cache.h"
+
+namespace infernum {
+
+struct SchedulerOptions {
+  int64_t max_num_seqs = 8;              ///< sequences that hold blocks
+  int64_t max_num_batched_tokens = 512;  ///< per step, at least one for every sequence
+  bool enable_prefix_caching = true;
+  int64_t state_interval = 1024;  ///< tokens between the recurrent states kept of a long prompt; a multiple of block_tokens
+};
+
+/// What the scheduler knows of a request. Its owner appends the tokens that it samples.
+struct Sequence {
+  explicit Sequence(CachePools& pools) : cache(pools) {}
+
+  std::vector<int32_t> tokens;  ///< prompt and output
+  int64_t prompt_tokens = 0;
+  int priority = 0;  ///< smaller ones first; equal ones by arrival
+  std::string salt;
+  bool share_prefix = true;   ///< may begin with what the prefix cache has
+  int64_t most_per_step = 0;  ///< tokens; 0: the scheduler's limit alone
+  std::optional<std::chrono::steady_clock::time_point> queue_deadline, deadline;
+
+  SequenceCache cache;
+  PrefixCache::Place place;
+  uint64_t arrival = 0;
+  bool started = false;  ///< was in a step
+  bool running = false;  ///< holds blocks
+  int preemptions = 0;
+  int64_t cached_tokens = 0;  ///< of the prompt, when it started
+  CacheLimit cache_limit = CacheLimit::Disabled;
+
+  int64_t length() const { return static_cast<int64_t>(tokens.size()); }
+  int64_t left() const { return length() - cache.length(); }
+
+ private:
+  friend class Scheduler;
+  int64_t known_ = 0;            ///< of the prompt, by somebody before
+  int64_t alone_until_ = 0;      ///< after a failure: runs by itself until it has so many tokens
+  std::vector<int64_t> states_;  ///< borders in this step whose recurrent state is kept
+};
+
+/// A sequence computes tokens first .. first + count - 1.
+struct PlannedRow {
+  Sequence* sequence;
+  int64_t first, count;
+  bool reaches_end() const { return first + count == sequence->length(); }
+};
+
+/// The owner of the sequences calls plan(), runs the rows, calls computed() for each before their caches' end_step() and failed() instead
+/// if that threw; then it appends what it sampled and removes who is done. A sequence outlives its time in the scheduler.
+class Scheduler {
+ public:
+  Scheduler(CachePools& pools, SchedulerOptions options);
+
+  /// Throws, naming the numbers, unless a sequence of so many tokens in all can run by itself.
+  void check_fits(int64_t tokens) const;
+  void add(Sequence& sequence);
+  /// Gives its blocks back; the prefix cache keeps what it knows of them.
+  void remove(Sequence& sequence);
+
+  /// The next step; nothing if no sequence waits. Sequences that need one token come first, then prompts in chunks, then new ones.
+  const std::vector<PlannedRow>& plan();
+  void computed(const PlannedRow& row);
+  /// The step threw. Its sequences are run one by one until each has passed what it was at, so that only the one to blame fails again;
+  /// that one, alone in its step, is the caller's to remove.
+  void failed();
+  /// What the model computed for this sequence is wrong: nobody may begin with it.
+  void distrust(Sequence& sequence);
+
+  struct Expired {
+    Sequence* sequence;
+    bool in_queue;  ///< by its queue_deadline
+  };
+  std::vector<Expired> expired(std::chrono::steady_clock::time_point now) const;
+
+  int64_t running() const { return static_cast<int64_t>(running_.size()); }
+  int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
+  uint64_t preemptions() const { return preemptions_; }
+  const PrefixCache& prefixes() const { return prefixes_; }
+
+ private:
+  using List = std::vector<Sequence*>;
+  static bool before(const Sequence* a, const Sequence* b);
+  static void insert(List& list, Sequence& sequence);
+  void prefill();
+  void admit();
+  bool enter(Sequence& sequence);
+  bool advance(Sequence& sequence, int64_t count, bool may_preempt);
+  void preempt(Sequence& sequence);
+  void begin(Sequence& sequence);
+  void drop_state(Sequence& sequence);
+  void mark_states(Sequence& sequence, int64_t end);
+  void unmark_states(Sequence& sequence);
+  int64_t chunk(const Sequence& sequence, bool others) const;
+  int64_t free_tokens_blocks() const;
+  bool waits_for_prefix(const Sequence& sequence, int64_t cached) const;
+
+  CachePools& pools_;
+  SchedulerOptions options_;
+  PrefixCache prefixes_;
+  int whole_group_ = -1;  ///< the group that keeps everything
+  bool recurrent_ = false;
+  List running_, waiting_;  ///< in the order of importance
+  std::vector<PlannedRow> rows_;
+  int64_t budget_ = 0;
+  uint64_t arrivals_ = 0, preemptions_ = 0;
+};
+
+}  // namespace infernum

@@ -1,0 +1,88 @@
+#include "runtime/trace_recorder.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "core/check.h"
+#include "core/log.h"
+
+namespace infernum {
+namespace {
+
+constexpr int steps_thread = 1, ops_thread = 2;
+
+}  // namespace
+
+TraceRecorder::TraceRecorder(const std::string& path, int64_t most_bytes)
+    : file_(std::fopen(path.c_str(), "w")), path_(path), bytes_left_(most_bytes), start_(std::chrono::steady_clock::now()) {
+  check(file_ != nullptr, "trace: the file cannot be opened", path, std::strerror(errno));
+  write("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n");
+  for (const auto& [thread, name] : {std::pair{steps_thread, "steps"}, std::pair{ops_thread, "ops"}})
+    write(fmt::format(R"({{"ph":"M","pid":1,"tid":{},"name":"thread_name","args":{{"name":"{}"}}}},)"
+                      "\n",
+                      thread, name));
+}
+
+TraceRecorder::~TraceRecorder() {
+  // An empty object ends the list, whose events each end in a comma.
+  write("{}]}\n");
+}
+
+double TraceRecorder::microseconds(SteadyTime at) const { return std::chrono::duration<double, std::micro>(at - start_).count(); }
+
+void TraceRecorder::span(int thread, std::string_view name, SteadyTime start, SteadyTime end, const std::string& arguments) {
+  write(fmt::format(R"({{"ph":"X","pid":1,"tid":{},"name":"{}","ts":{:.3f},"dur":{:.3f},"args":{{{}}}}},)"
+                    "\n",
+                    thread, name, microseconds(start), microseconds(end) - microseconds(start), arguments));
+}
+
+void TraceRecorder::edge(char phase, std::string_view name, RequestId id, SteadyTime at, const std::string& arguments) {
+  write(fmt::format(R"({{"ph":"{}","cat":"request","id":{},"pid":1,"tid":0,"name":"{}","ts":{:.3f},"args":{{{}}}}},)"
+                    "\n",
+                    phase, id, name, microseconds(at), arguments));
+}
+
+void TraceRecorder::step(SteadyTime start, SteadyTime computed, SteadyTime end, int64_t sequences, int64_t tokens) {
+  if (!file_) return;
+  span(steps_thread, "step", start, end, fmt::format(R"("sequences":{},"tokens":{})", sequences, tokens));
+  span(steps_thread, "model", start, computed);
+  span(steps_thread, "sampling", computed, end);
+}
+
+void TraceRecorder::request(RequestId id, SteadyTime submitted, SteadyTime started, SteadyTime first_token, SteadyTime end,
+                            const RequestBill& bill) {
+  if (!file_) return;
+  edge('b', "request", id, submitted,
+       fmt::format(R"("prompt_tokens":{},"cached_tokens":{},"generated_tokens":{},"preemptions":{})", bill.prompt_tokens,
+                   bill.cached_tokens, bill.generated_tokens, bill.preemptions));
+  const auto phase = [&](std::string_view name, SteadyTime from, SteadyTime to) {
+    edge('b', name, id, from);
+    edge('e', name, id, to);
+  };
+  phase("queued", submitted, started);
+  phase("prefill", started, first_token);
+  phase("decode", first_token, end);
+  edge('e', "request", id, end);
+}
+
+void TraceRecorder::op(std::string_view name, double seconds) {
+  if (!file_) return;
+  const auto now = std::chrono::steady_clock::now();
+  const auto length = std::chrono::duration_cast<SteadyTime::duration>(std::chrono::duration<double>(seconds));
+  span(ops_thread, name, now - length, now);
+}
+
+/// Names are ops' and our own, so nothing in them needs escaping.
+void TraceRecorder::write(const std::string& event) {
+  if (!file_) return;
+  bytes_left_ -= static_cast<int64_t>(event.size());
+  const bool room = bytes_left_ >= 0;
+  if (room && std::fwrite(event.data(), 1, event.size(), file_.get()) == event.size()) return;
+  const std::string why = room ? std::strerror(errno) : "it is as large as it may be";
+  file_.reset();
+  log_warning("trace: " + path_ + " ends here: " + why);
+}
+
+}  // namespace infernum

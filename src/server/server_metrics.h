@@ -1,0 +1,88 @@
+// ServerMetrics: the metrics of a server, under the names of vLLM, so that dashboards and routers made for it read them, or our own.
+#pragma once
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/engine.h"
+#include "server/http.h"
+#include "server/metrics.h"
+#include "server/request_record.h"
+
+namespace infernum::server {
+
+enum class MetricNames { Vllm, Infernum, Both };
+
+/// What a loaded model tells once, and where to ask for the rest.
+struct ServedEngine {
+  std::string model_name;
+  std::string index = "0";  ///< label `engine`
+  EngineInfo info;
+  int64_t block_tokens = 0;  ///< tokens per block of the cache
+  std::string cache_dtype = "auto";
+  bool prefix_caching = true;
+  int64_t weights_bytes = 0;
+  double load_seconds = 0;
+  std::function<EngineStats()> stats;  ///< asked at each scrape
+};
+
+class ServerMetrics;
+
+/// The metrics of one engine. Any thread may call any of these; none but request() takes a lock.
+class EngineMetrics {
+ public:
+  ~EngineMetrics();
+  void request(const RequestRecord& record);
+  /// A gap between two tokens, as it comes: for callers that keep no list of them.
+  void inter_token(double seconds);
+  /// Tokens of a step of the engine, of prompts and generated.
+  void step(int64_t tokens);
+
+ private:
+  friend class ServerMetrics;
+  struct State;
+  explicit EngineMetrics(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// Any thread may call any of these.
+class ServerMetrics {
+ public:
+  ServerMetrics(MetricNames names, std::string_view version);
+  ~ServerMetrics();
+
+  /// Before it the text has the metrics of the server alone. The reference lasts as long as this.
+  EngineMetrics& add_engine(ServedEngine engine);
+  /// To be called before what `stats` asks goes: the engines are asked once more, then never; their last values stay.
+  void freeze();
+
+  /// To the engine of `record.model`.
+  void request(const RequestRecord& record);
+
+  /// `route` as in the table of routes, "" where none matched.
+  void response(std::string_view route, std::string_view method, int status);
+  void connections(int delta);
+  void client_disconnected();
+  void backpressure_abort();
+  /// `reason` of a closed set: queue_full, rate_limit, draining, too_large, model_loading ...
+  void rejected(std::string_view reason);
+
+  std::string text(TextFormat format);
+  /// Answers GET /metrics.
+  Handler handler();
+
+ private:
+  friend class EngineMetrics;
+  struct Families;
+  void poll();
+  MetricRegistry registry_;
+  std::unique_ptr<Families> families_;
+  std::mutex mutex_;  // of the list
+  std::vector<std::unique_ptr<EngineMetrics>> engines_;
+  bool frozen_ = false;
+};
+
+}  // namespace infernum::server
