@@ -41,8 +41,6 @@ HttpResponse file_response(const WebFile& file, const HttpRequest& request) {
                {"Cache-Control", file.immutable ? "public, max-age=31536000, immutable" : "no-cache"},
                {"Vary", "Accept-Encoding"},
                {"Content-Security-Policy", std::string(content_security_policy)},
-               {"X-Content-Type-Options", "nosniff"},
-               {"Referrer-Policy", "no-referrer"},
                {"Cross-Origin-Opener-Policy", "same-origin"}};
   if (knows(request.header("if-none-match"), file.etag)) {
     r.status = 304;
