@@ -1,0 +1,324 @@
+"""Faults of the engine, the disk and the process: a request's fault is its own, an ending server ends its streams well, a killed one leaves nothing."""
+import contextlib
+import json
+import pathlib
+import signal
+import socket
+import tempfile
+import threading
+import time
+import unittest
+
+import server
+from server import MESSAGES, Refused, Server, eventually, raw_post, read_all, replies, simulate
+
+LONG = {"messages": MESSAGES, "ignore_eos": True}
+
+
+class Streams:
+    """Streams in threads of their own; `results`: (text, ends, usage, error, done) or an exception, in order."""
+
+    def __init__(self, target, count, **fields):
+        self.results = [None] * count
+        self.threads = [threading.Thread(target=self._run, args=(target, i, fields)) for i in range(count)]
+        for thread in self.threads:
+            thread.start()
+
+    def _run(self, target, i, fields):
+        with target.client() as client:
+            try:
+                own = {name: value(i) if callable(value) else value for name, value in fields.items()}
+                if own.pop("whole", False):
+                    reply = client.chat(**own)
+                    self.results[i] = (reply.json()["choices"][0]["message"]["content"], {}, reply.json()["usage"], None, True) if reply.status == 200 else Refused(reply)
+                else:
+                    texts, ends, usage, error = client.stream(**own)
+                    self.results[i] = (texts.get(0, ""), ends, usage, error, client.done)
+            except Exception as error:  # of the connection: what a client sees is what is looked at
+                self.results[i] = error
+
+    def join(self):
+        for thread in self.threads:
+            thread.join()
+        return self.results
+
+
+class EngineFaults(unittest.TestCase):
+    FIELDS = {"seed": lambda i: i, "max_tokens": 40, "ignore_eos": True}
+
+    def texts(self, env=None):
+        with Server("--max-num-seqs", "8", env=env) as target:
+            streams = Streams(target, 6, **self.FIELDS).join()
+            again = target.post("/v1/chat/completions", {**LONG, "max_tokens": 3})
+            self.assertEqual(again.status, 200, "the server goes on")
+            target.wait_idle()
+            self.assertEqual(target.get("/ready").status, 200)
+        return streams
+
+    def test_only_its_own_request_fails(self):
+        good = self.texts()
+        for fault in ("nan", "throw"):
+            with self.subTest(fault=fault):
+                faulty = self.texts({"INFERNUM_FAULTS": "request:3:" + fault})
+                failed = [i for i, result in enumerate(faulty) if isinstance(result, Refused) or result[3]]
+                self.assertEqual(len(failed), 1, faulty)
+                lost = faulty[failed[0]]
+                error = lost.reply.error if isinstance(lost, Refused) else lost[3]
+                self.assertEqual(error["type"], "server_error")
+                self.assertNotRegex(error["message"], r"/|0x|std::|\.cpp")
+                for i in range(6):
+                    if i not in failed:
+                        self.assertEqual(faulty[i], good[i], "the text of the others is what it was")
+
+    def test_within_a_stream(self):
+        with simulate(next=0.02, env={"INFERNUM_FAULTS": "step:15:nan"}) as target:
+            results = Streams(target, 3, max_tokens=60, ignore_eos=True).join()
+            self.assertTrue(all(not isinstance(r, Exception) for r in results), results)
+            for text, ends, _, error, done in results:
+                self.assertTrue(text)
+                self.assertEqual(ends, {}, "no end beside the error")
+                self.assertEqual(sorted(error), ["code", "message", "param", "type"])
+                self.assertTrue(done, "[DONE] comes behind the error")
+            target.wait_idle()
+            metrics = target.metrics()
+            self.assertEqual(metrics['vllm:request_success_total{finished_reason="error"}'], 3)
+
+    def test_a_dead_engine_ends_the_process(self):
+        with simulate(next=0.02, env={"INFERNUM_FAULTS": "step:15:die"}) as target:
+            for result in Streams(target, 3, max_tokens=60, ignore_eos=True).join():
+                self.assertFalse(isinstance(result, Exception), result)
+                self.assertTrue(result[3])
+            self.assertGreater(target.wait(), 0)
+
+    def test_a_step_that_hangs_is_no_death_of_the_listener(self):
+        with simulate(next=0.01, env={"INFERNUM_FAULTS": "step:5:sleep:1500ms"}) as target:
+            streams = Streams(target, 1, max_tokens=20, ignore_eos=True)
+            slowest = 0
+            for _ in range(20):
+                begin = time.monotonic()
+                self.assertEqual(target.get("/live").status, 200)
+                slowest = max(slowest, time.monotonic() - begin)
+                time.sleep(0.05)
+            self.assertLess(slowest, 0.5 * server.SLOWDOWN)
+            self.assertEqual(streams.join()[0][1], {0: "length"})
+
+    def test_a_full_queue_on_order(self):
+        with simulate(env={"INFERNUM_FAULTS": "submit:2:full"}) as target, target.client() as client:
+            self.assertEqual([client.chat(max_tokens=1).status for _ in range(3)], [200, 429, 200])
+
+    def test_faults_that_are_none_are_named(self):
+        for spec in ("step:0:throw", "step:1", "nonsense", "step:1:explode"):
+            with self.assertRaises(AssertionError) as caught:
+                simulate(env={"INFERNUM_FAULTS": spec}).close()
+            self.assertIn("fault", str(caught.exception))
+
+
+class DiskFull(unittest.TestCase):
+    def serve_some(self, target):
+        with target.client() as client:
+            for _ in range(20):
+                self.assertEqual(client.chat(max_tokens=5).status, 200)
+            texts, ends, _, _ = client.stream(max_tokens=5)
+            self.assertEqual(len(ends), 1)
+
+    def test_log(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        with Server("--engine", "sim", log="/dev/full", port=port) as target:
+            self.serve_some(target)
+            target.signal()
+            self.assertEqual(target.wait(), 0)
+
+    def test_trace(self):
+        for flags, options in ((["--trace", "/dev/full"], {}), (["--trace", "{folder}/trace.json"], {"files": 8192})):
+            with self.subTest(flags=flags), tempfile.TemporaryDirectory() as folder:
+                with Server(*[flag.format(folder=folder) for flag in flags], **options) as target:
+                    self.serve_some(target)
+                    self.assertIsNone(target.process.poll())
+                    target.signal()
+                    target.wait()
+
+    def test_a_trace_that_cannot_be_begun_is_said_at_once(self):
+        with self.assertRaises(AssertionError) as caught:
+            Server("--trace", "/no/such/folder/trace.json").close()
+        self.assertIn("/no/such/folder/trace.json", str(caught.exception))
+
+
+class TraceFile(unittest.TestCase):
+    def test_it_is_a_chrome_trace(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "trace.json"
+            with Server("--trace", path) as target:
+                Streams(target, 3, max_tokens=8).join()
+                target.signal()
+                self.assertEqual(target.wait(), 0)
+            trace = json.loads(path.read_text())
+            events = trace["traceEvents"] if isinstance(trace, dict) else trace
+            self.assertGreater(len(events), 10)
+            for event in events:
+                self.assertIn(event["ph"], "BEXibensftMCPNOD")
+            self.assertNotIn("fox", path.read_text())
+
+
+class KillUnderLoad(unittest.TestCase):
+    def test_port_is_reusable_at_once(self):
+        port = 0
+        for _ in range(3):
+            with simulate(port=port, next=0.01) as target:
+                port = target.port
+                streams = Streams(target, 8, max_tokens=400, ignore_eos=True)
+                eventually("all run", lambda: target.running() == 8)
+                target.signal(signal.SIGKILL)
+                target.wait()
+                for result in streams.join():
+                    self.assertTrue(isinstance(result, Exception) or not result[4], result)
+        with simulate(port=port) as target:
+            self.assertEqual(target.post("/v1/completions", {"prompt": "a", "max_tokens": 1}).status, 200)
+
+    def test_a_port_that_is_taken_is_said(self):
+        with simulate() as target:
+            with self.assertRaises(AssertionError) as caught:
+                simulate(port=target.port).close()
+            self.assertIn(str(target.port), str(caught.exception))
+            self.assertEqual(target.get("/health").status, 200)
+
+
+class Draining(unittest.TestCase):
+    def test_in_flight_is_finished_and_new_is_refused(self):
+        with simulate(next=0.03) as target:
+            streams = Streams(target, 8, max_tokens=50, ignore_eos=True, stream_options={"include_usage": True})
+            whole = Streams(target, 8, max_tokens=50, ignore_eos=True, whole=True)
+            idle = target.client()
+            self.assertEqual(idle.get("/health").status, 200)
+            eventually("all run", lambda: target.running() == 16)
+            target.signal()
+            seen = set()
+            while any(thread.is_alive() for thread in streams.threads):
+                with contextlib.suppress(OSError):
+                    reply = target.post("/v1/chat/completions", {**LONG, "max_tokens": 1})
+                    if reply.status != 200:
+                        self.assertEqual((reply.status, reply.error["code"]), (503, "draining"))
+                        self.assertEqual(reply.headers.get("connection"), "close")
+                        self.assertGreaterEqual(int(reply.headers["retry-after"]), 1)
+                    seen.add(reply.status)
+                    seen.add("ready %d" % target.get("/ready").status)
+                    seen.add("live %d" % target.get("/live").status)
+                time.sleep(0.05)
+            for _, ends, usage, error, done in streams.join():
+                self.assertEqual((ends, usage["completion_tokens"], error, done), ({0: "length"}, 50, None, True))
+            for result in whole.join():
+                self.assertEqual(result[2]["completion_tokens"], 50)
+            self.assertEqual(target.wait(), 0)
+            self.assertTrue({503, "ready 503", "live 200"} <= seen, seen)
+
+    def test_an_idle_server_ends_at_once(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with simulate() as target:
+                with target.client() as kept:
+                    kept.get("/health")
+                    begin = time.monotonic()
+                    target.signal(number)
+                    self.assertEqual(target.wait(), 0)
+                    self.assertLess(time.monotonic() - begin, 3 * server.SLOWDOWN)
+
+    def test_a_second_signal_ends_it_now(self):
+        with simulate(next=0.05) as target:
+            streams = Streams(target, 4, max_tokens=1000, ignore_eos=True)
+            eventually("all run", lambda: target.running() == 4)
+            target.signal()
+            time.sleep(0.3)
+            self.assertIsNone(target.process.poll())
+            begin = time.monotonic()
+            target.signal()
+            target.wait()
+            self.assertLess(time.monotonic() - begin, 3 * server.SLOWDOWN)
+            for result in streams.join():
+                self.assertTrue(isinstance(result, Exception) or not result[1], "none of them ends as if it were complete: %r" % (result,))
+
+    def test_what_does_not_end_in_time_gets_an_error(self):
+        with simulate("--shutdown-timeout", "1", next=0.05) as target:
+            streams = Streams(target, 4, max_tokens=1000, ignore_eos=True)
+            eventually("all run", lambda: target.running() == 4)
+            target.signal()
+            self.assertEqual(target.wait(), 0)
+            for result in streams.join():
+                self.assertFalse(isinstance(result, Exception), result)
+                self.assertTrue(result[3], "an error is its last event")
+
+    def test_under_load(self):
+        with Server("--max-num-seqs", "8") as target:
+            stop = threading.Event()
+            outcomes = []
+
+            def work(i):
+                with contextlib.suppress(OSError, Exception):
+                    while not stop.is_set():
+                        with target.client() as client:
+                            reply = client.chat(max_tokens=20, seed=i, ignore_eos=True)
+                            outcomes.append((reply.status, reply.status != 200 or reply.json()["usage"]["completion_tokens"] == 20))
+
+            threads = [threading.Thread(target=work, args=(i,)) for i in range(12)]
+            for thread in threads:
+                thread.start()
+            time.sleep(1)
+            target.signal()
+            self.assertEqual(target.wait(), 0)
+            stop.set()
+            for thread in threads:
+                thread.join()
+            self.assertGreater(len(outcomes), 5)
+            self.assertTrue(all(status in (200, 503) and whole for status, whole in outcomes), outcomes)
+
+
+class Loading(unittest.TestCase):
+    def test_the_listener_is_there_before_the_model(self):
+        with Server(wait=None) as target:
+            seen = set()
+            while "ready 200" not in seen:
+                with contextlib.suppress(OSError):
+                    seen.add("live %d" % target.get("/live").status)
+                    seen.add("ready %d" % target.get("/ready").status)
+                    reply = target.post("/v1/chat/completions", {**LONG, "max_tokens": 1})
+                    seen.add("chat %d %s" % (reply.status, reply.json().get("error", {}).get("code")))
+            self.assertIn("live 200", seen)
+            self.assertNotIn("live 503", seen)
+            self.assertTrue(seen <= {"live 200", "ready 503", "ready 200", "chat 503 model_loading", "chat 200 None"}, seen)
+
+    def test_a_model_that_is_none(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with Server(folder, wait=None) as target:
+                self.assertEqual(target.wait(), 1)
+                self.assertIn(folder, target.log())
+
+
+class ResourceLimits(unittest.TestCase):
+    def test_out_of_descriptors(self):
+        """A flood of connections takes every descriptor; the server is back when they go."""
+        with tempfile.TemporaryDirectory() as folder:
+            script = pathlib.Path(folder) / "infernum"
+            script.write_text("#!/bin/sh\nulimit -n 64\nexec '%s' \"$@\"\n" % server.Program.path)
+            script.chmod(0o755)
+            path, server.Program.path = server.Program.path, str(script)
+            try:
+                target = simulate()
+            finally:
+                server.Program.path = path
+            with target:
+                held = []
+                with contextlib.suppress(OSError):
+                    for _ in range(120):
+                        held.append(target.connect(timeout=2))
+                time.sleep(0.5)
+                for connection in held:
+                    connection.close()
+                eventually("served again", lambda: self.served(target))
+
+    @staticmethod
+    def served(target):
+        with contextlib.suppress(OSError):
+            return target.get("/health", timeout=2).status == 200
+
+
+if __name__ == "__main__":
+    server.main()
