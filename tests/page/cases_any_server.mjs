@@ -125,6 +125,8 @@ export const anyServerCases = {
     await visit.idle();
     await keys.press("Control+/");
     await visit.page.waitForSelector("dialog[open] .keys");
+    const licences = await visit.page.evaluate(async () => (await fetch(document.querySelector("dialog a").href)).text());
+    for (const library of ["preact", "marked", "dompurify", "highlight.js"]) assert.ok(licences.includes(`${library} `), library);
     await keys.press("Escape");
     await visit.page.waitForSelector("dialog", { state: "detached" });
     await keys.press("Alt+S");

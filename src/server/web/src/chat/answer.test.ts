@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { readChunk } from "../api/chunk";
 import { retrySeconds } from "../api/client";
 import { ApiError, type Delta } from "../api/types";
-import { Answer, contextTokens, tokensPerSecond } from "./answer";
+import { Answer, contextTokens, roomLeft, tokensPerSecond } from "./answer";
 import { newConversation, withMessage } from "./conversation";
 
 const nothing: Delta = { content: "", reasoning: "", tokens: [], finish: null, usage: null, bill: null };
@@ -18,6 +18,8 @@ test("the first token starts the clock; the role chunk does not", () => {
   assert.equal(content, "aaaaa");
   assert.deepEqual(stats, { promptTokens: null, completionTokens: 5, firstTokenSeconds: 0.5, decodeSeconds: 0.4 });
   assert.equal(tokensPerSecond(stats!), 10);
+  const bill = { queue_ms: 0, prefill_ms: 0, decode_ms: 200, prompt_tokens: 1, cached_tokens: 0, preemptions: 0 };
+  assert.equal(tokensPerSecond({ ...stats!, bill }), 20);
 });
 
 test("usage corrects the count of chunks", () => {
@@ -36,6 +38,9 @@ test("an answer under way adds to the context of the one before", () => {
   assert.equal(contextTokens(newConversation("chat", "")), null);
   talk = withMessage(talk, { id: "2", role: "assistant", content: "", stats: { ...stats, promptTokens: null, completionTokens: 3 } });
   assert.equal(contextTokens(talk), 33);
+  assert.equal(roomLeft(talk, 100), 67);
+  assert.equal(roomLeft(withMessage(talk, { id: "3", role: "user", content: "über" }), 100), 61);
+  assert.equal(roomLeft(talk, undefined), null);
 });
 
 test("chunks of chat, with probabilities", () => {

@@ -58,9 +58,18 @@ export class Answer {
   }
 }
 
-/** Tokens a second after the first; null before there is a second token. */
-export function tokensPerSecond({ completionTokens, decodeSeconds }: Stats): number | null {
-  return completionTokens > 1 && decodeSeconds > 0 ? (completionTokens - 1) / decodeSeconds : null;
+/** Tokens a second after the first, by the server's clock once it told; null before there is a second token. */
+export function tokensPerSecond({ completionTokens, decodeSeconds, bill }: Stats): number | null {
+  const seconds = bill ? bill.decode_ms / 1000 : decodeSeconds;
+  return completionTokens > 1 && seconds > 0 ? (completionTokens - 1) / seconds : null;
+}
+
+/** Tokens that a context of `length` has left, if what was written since the last answer took a token a byte. */
+export function roomLeft(conversation: Conversation, length: number | undefined): number | null {
+  const used = contextTokens(conversation);
+  if (length === undefined || used === null) return null;
+  const last = conversation.messages[conversation.messages.length - 1];
+  return length - used - (last?.role === "user" ? new TextEncoder().encode(last.content).length + 1 : 0);
 }
 
 /** Tokens of the context that the conversation takes, as its newest counted answer tells; the answer under way adds to the one before. */

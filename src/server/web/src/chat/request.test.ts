@@ -9,7 +9,7 @@ const talk = (...contents: [role: "user" | "assistant", content: string][]): Con
   contents.reduce((so_far, [role, content], i) => withMessage(so_far, { id: String(i), role, content }), newConversation("chat", ""));
 
 test("nothing is sent that was not set", () => {
-  const { path, body } = requestOf(talk(["user", "Hi"]), "m", defaultSettings);
+  const { path, body } = requestOf(talk(["user", "Hi"]), "m", defaultSettings, null);
   assert.equal(path, "v1/chat/completions");
   assert.deepEqual(body, {
     model: "m",
@@ -22,7 +22,12 @@ test("nothing is sent that was not set", () => {
 
 test("settings, system prompt and probabilities are sent", () => {
   const sampling = { ...defaultSettings.sampling, temperature: 0, top_k: 40, seed: 7, stop: "END\n\\n\\n" };
-  const { body } = requestOf({ ...talk(["user", "Hi"]), system: "Be brief." }, "m", { ...defaultSettings, sampling, probabilities: true });
+  const { body } = requestOf(
+    { ...talk(["user", "Hi"]), system: "Be brief." },
+    "m",
+    { ...defaultSettings, sampling, probabilities: true },
+    null,
+  );
   assert.deepEqual(body.stop, ["END", "\n\n"]);
   assert.deepEqual([body.temperature, body.top_k, body.seed, body.top_p, body.logprobs, body.top_logprobs], [0, 40, 7, undefined, true, 5]);
   assert.deepEqual(body.messages, [
@@ -36,6 +41,7 @@ test("an answer that failed leaves roles that alternate", () => {
     talk(["user", "a"], ["assistant", ""], ["user", "b"], ["assistant", "c"], ["user", "d"]),
     "m",
     defaultSettings,
+    null,
   );
   assert.deepEqual(body.messages, [
     { role: "user", content: "a\n\nb" },
@@ -45,12 +51,19 @@ test("an answer that failed leaves roles that alternate", () => {
 });
 
 test("text mode continues the document", () => {
-  const { path, body } = requestOf({ ...talk(["user", "Once"], ["assistant", " upon a time."], ["user", "The fox"]), mode: "text" }, "m", {
-    ...defaultSettings,
-    probabilities: true,
-  });
+  const { path, body } = requestOf(
+    { ...talk(["user", "Once"], ["assistant", " upon a time."], ["user", "The fox"]), mode: "text" },
+    "m",
+    {
+      ...defaultSettings,
+      probabilities: true,
+    },
+    300,
+  );
   assert.equal(path, "v1/completions");
   assert.deepEqual([body.prompt, body.logprobs, body.max_tokens, body.messages], ["Once upon a time. The fox", 5, 256, undefined]);
+  const most = (room: number | null) => requestOf({ ...talk(["user", "Once"]), mode: "text" }, "m", defaultSettings, room).body.max_tokens;
+  assert.deepEqual([most(null), most(40), most(-5)], [256, 40, 256], "no more than there is room for; the server tells when there is none");
   assert.equal(
     joinText(talk(["user", "a\n"], ["user", "b"], ["assistant", ""], ["user", " c"], ["assistant", ","], ["user", "d"]).messages),
     "a\nb c, d",

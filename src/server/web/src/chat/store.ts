@@ -1,7 +1,7 @@
 // The state of the page and everything a user can do to it. Views subscribe and draw; nothing here touches the document's elements.
 import { Client } from "../api/client";
 import { ApiError, ConnectionError, type Delta, type Model } from "../api/types";
-import { Answer } from "./answer";
+import { Answer, roomLeft } from "./answer";
 import {
   cutBefore,
   newConversation,
@@ -239,7 +239,10 @@ export class Store {
     this.show(withMessage(asked, message));
     let change: Partial<Message> = {};
     try {
-      for await (const delta of this.deltas(requestOf(asked, model, this.state.settings), controller.signal)) {
+      for await (const delta of this.deltas(
+        requestOf(asked, model, this.state.settings, roomLeft(asked, this.model?.max_model_len)),
+        controller.signal,
+      )) {
         draft.add(delta, performance.now());
         this.drawSoon();
       }

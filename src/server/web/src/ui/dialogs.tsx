@@ -1,6 +1,7 @@
 // Dialogs: a frame that the browser keeps the focus in, the list of keys, and the question for the API key.
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import licences from "virtual:licences";
 import { IconButton } from "./icons";
 
 interface DialogProps {
@@ -66,6 +67,9 @@ export const HelpDialog = ({ onClose }: { onClose: () => void }) => (
       ))}
     </dl>
     <p class="hint">Conversations stay in this browser. Nothing is sent but to the server that this page came from.</p>
+    <a class="hint" href={licences} target="_blank" rel="noopener noreferrer">
+      Licences of the libraries in this page
+    </a>
   </Dialog>
 );
 
