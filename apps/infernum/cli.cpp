@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "models/synthetic.h"
 #include "options.h"
+#include "serve_options.h"
 #include "session.h"
 #include "values.h"
 
@@ -238,23 +239,33 @@ int main(int argc, char** argv) {
   QuantizeFlags quantize_flags, convert_flags;
   TokenizeFlags tokenize_flags;
   TemplateFlags template_flags;
+  ServeFlags serve_flags;
   add_run(root, run_flags);
+  add_serve_command(root, serve_flags, [](CLI::App* app, ModelFlags& f) {
+    add_reference(app, f);
+    add_model(app, f);
+  });
   add_bench(root, bench_flags);
   add_bench_commands(*root.get_subcommand("bench"), bench_serve_flags, bench_throughput_flags);
   add_perplexity(root, perplexity_flags);
   add_inspect(root, inspect_flags);
   add_tools(root, verify_flags, quantize_flags, convert_flags, tokenize_flags, template_flags);
   try {
+    if (argc > 1 && argv[1] == std::string_view("serve")) apply_config_file(*root.get_subcommand("serve"), argc, argv);
     root.parse(argc, argv);
   } catch (const CLI::Success& e) {
     return root.exit(e);  // --help, --version
   } catch (const CLI::ParseError& e) {
     return usage_error(root, e, argc, argv);
+  } catch (const Error& e) {
+    std::fprintf(stderr, "infernum: %s\n", e.what());
+    return 2;
   }
   try {
     const CLI::App& chosen = *root.get_subcommands().front();
     const std::string command = command_name(chosen.get_subcommands().empty() ? chosen : *chosen.get_subcommands().front());
     const int code = command == "run"                ? run(run_flags)
+                     : command == "serve"            ? serve(serve_flags)
                      : command == "bench serve"      ? bench_serve(bench_serve_flags)
                      : command == "bench throughput" ? bench_throughput(bench_throughput_flags)
                      : command == "bench"            ? bench(bench_flags)

@@ -8,7 +8,7 @@
 
 #include "runtime/engine.h"
 
-namespace infernum::server {
+namespace infernum::server::openai {
 
 /// All figures of a request that came to its end, for metrics and logs. No text of prompt or answer.
 struct RequestRecord {
@@ -26,10 +26,6 @@ struct RequestRecord {
   int preemptions = 0;
 };
 
-}  // namespace infernum::server
-
-namespace infernum::server::openai {
-
 struct Usage {
   int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
 };
@@ -40,3 +36,7 @@ struct Timings {
 };
 
 }  // namespace infernum::server::openai
+
+namespace infernum::server {
+using openai::RequestRecord;
+}
