@@ -50,7 +50,7 @@ void ChoiceText::push(ScoredToken token) {
   tokens_++;
   if (plan_.return_ids) ready_.ids.push_back(token.id);
   const std::vector<int32_t>& ends = plan_.request.stop_ids;
-  const bool ends_here = std::find(ends.begin(), ends.end(), token.id) != ends.end();
+  const bool ends_here = tokens_ > plan_.request.min_tokens && std::find(ends.begin(), ends.end(), token.id) != ends.end();
   const size_t begin = decoded_, character = characters_;
   if (!ends_here || plan_.include_stop) append(decoder_.push(token.id));
   if (ends_here && !stopped_) {

@@ -185,7 +185,7 @@ TEST(Logprobs, TokensAsIds) {
 
 TEST(Logprobs, TooManyValuesAreRefused) {
   FakeEngine big;
-  big.info_.context = 1'000'000;
+  big.info_.context = big.info_.cache_tokens = 1'000'000;
   FakeLoop loop;
   OpenAiService service(test_model(), big, loop);
   HttpRequest request;

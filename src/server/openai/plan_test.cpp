@@ -113,6 +113,19 @@ TEST(Plan, FieldsThatContradict) {
   EXPECT_EQ(verdict(*b.post("/v1/chat/completions", "{}")), "400 invalid_value messages");
 }
 
+TEST(Plan, ACacheBelowTheContextLimitsIt) {
+  FakeEngine engine;
+  engine.info_.cache_tokens = 100;
+  FakeLoop loop;
+  OpenAiService service(test_model(), engine, loop);
+  HttpRequest request;
+  request.body = R"({"messages":[{"role":"user","content":"Hi"}]})";
+  for (const Route& r : service.routes())
+    if (r.path == "/v1/chat/completions") r.handler(std::make_shared<FakeExchange>(request));
+  ASSERT_EQ(engine.seen.size(), 1u);
+  EXPECT_EQ(engine.seen[0].max_tokens, 100 - 21);
+}
+
 TEST(Plan, ContextErrorsNameBothNumbers) {
   Bench b;
   const auto x = b.complete("", "\"" + std::string(300, 'z') + "\"");

@@ -1,6 +1,7 @@
 // What OpenAiService makes of each request: bodies read into plans for the engine, or answered at once.
 #include "server/openai/json_writer.h"
 #include "server/openai/service_state.h"
+#include "text/unicode.h"
 
 namespace infernum::server {
 
@@ -25,6 +26,8 @@ Outcome OpenAiService::State::read_completion(JsonParser& parser, const HttpRequ
   return read_generation(Shape::Completion, parser, request);
 }
 
+// Vocabularies and templates come from files, and need not be UTF-8; answers are.
+
 Outcome OpenAiService::State::tokenize(JsonParser& parser, const HttpRequest& request) const {
   const Asked asked = read_body(parser, request.body, tokenize_fields(), decode_limits_);
   check_model(asked, model_, options_.accept_any_model);
@@ -41,7 +44,7 @@ Outcome OpenAiService::State::tokenize(JsonParser& parser, const HttpRequest& re
   w.end_list();
   if (asked.return_token_strs.value_or(false)) {
     w.key("token_strs").begin_list();
-    for (const int32_t id : ids) w.string(model_.tokenizer.token_text(id));
+    for (const int32_t id : ids) w.string(text::to_valid_utf8(model_.tokenizer.token_text(id)));
     w.end_list();
   }
   w.end_object();
@@ -62,14 +65,14 @@ Outcome OpenAiService::State::apply_template(JsonParser& parser, const HttpReque
   const Asked asked = read_body(parser, request.body, chat_fields(), decode_limits_);
   check_model(asked, model_, options_.accept_any_model);
   HttpResponse response;
-  JsonWriter(response.body).begin_object().key("prompt").string(joined(render_chat(asked, model_))).end_object();
+  JsonWriter(response.body).begin_object().key("prompt").string(text::to_valid_utf8(joined(render_chat(asked, model_)))).end_object();
   return response;
 }
 
 void OpenAiService::State::write_model(std::string& out) const {
   JsonWriter w(out);
   w.begin_object().key("id").string(model_.id()).key("object").string("model").key("created").number(model_.created);
-  w.key("owned_by").string("infernum").key("root").string(model_.root).key("parent").null();
+  w.key("owned_by").string("infernum").key("root").string(text::to_valid_utf8(model_.root)).key("parent").null();
   w.key("max_model_len").number(model_.max_model_len).key("aliases").begin_list();
   for (size_t i = 1; i < model_.ids.size(); i++) w.string(model_.ids[i]);
   w.end_list().end_object();
@@ -105,14 +108,14 @@ HttpResponse OpenAiService::State::tokenizer_info() const {
   w.begin_object().key("vocab_size").number(int64_t{t.vocab_size()}).key("model_max_length").number(model_.max_model_len);
   const auto add = [&](const char* name, std::optional<int32_t> id) {
     w.key(name);
-    id ? w.string(t.token_text(*id)) : w.null();
+    id ? w.string(text::to_valid_utf8(t.token_text(*id))) : w.null();
   };
   add("bos_token", t.bos_id());
   add("eos_token", t.eos_id());
   add("unk_token", t.unk_id());
   add("pad_token", t.pad_id());
   w.key("chat_template");
-  model_.chat ? w.string(model_.chat->source()) : w.null();
+  model_.chat ? w.string(text::to_valid_utf8(model_.chat->source())) : w.null();
   w.end_object();
   return response;
 }

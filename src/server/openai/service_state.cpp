@@ -42,6 +42,8 @@ OpenAiService::State::State(ServedModel model, Engine& engine, IoLoop& loop, Ser
   const EngineInfo& info = engine_.info();
   if (!options_.now) options_.now = unix_seconds;
   if (model_.max_model_len <= 0 || model_.max_model_len > info.context) model_.max_model_len = info.context;
+  // A longer sequence would be refused by the engine, whose cache holds one at least.
+  if (info.cache_tokens > 0) model_.max_model_len = std::min(model_.max_model_len, info.cache_tokens);
   live_options_.stream_interval = std::max<int64_t>(1, options_.stream_interval);
   live_options_.server_timing = options_.server_timing;
   live_options_.cancel = [this](RequestId id) { engine_.cancel(id); };
