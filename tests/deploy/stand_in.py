@@ -89,6 +89,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path not in ("/v1/completions", "/v1/chat/completions"):
+            return self.answer(404, {"error": {"message": "no such route", "type": "invalid_request_error", "param": None, "code": "unknown_url"}})
         if not self.state.begin():
             return self.answer(503, {"error": {"message": "draining", "type": "server_error", "param": None, "code": "draining"}})
         tokens = 0
