@@ -23,7 +23,7 @@ struct Panel {
 
 std::string number(double value) {
   char text[32];
-  std::snprintf(text, sizeof text, "%.4g", value);
+  std::snprintf(text, sizeof text, value < 1e4 ? "%.4g" : "%.0f", value);
   return text;
 }
 
