@@ -197,7 +197,7 @@ test('a fault before the first token', async (t) => {
 });
 
 test('silence is filled with comments that nobody sees', async (t) => {
-  const { chat } = await session(t, { first: 2.5, args: ['--sse-ping-interval', '1'] });
+  const { chat } = await session(t, { first: 2.5, args: ['--ping-interval', '1'] });
   const started = Date.now();
   const chunks = [];
   for await (const chunk of await chat(3, { stream: true })) chunks.push(chunk);

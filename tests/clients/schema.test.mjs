@@ -9,7 +9,7 @@ const messages = [{ role: 'user', content: 'Tell me of a fox.' }];
 let server, model;
 
 before(async () => {
-  server = await serve(['--served-model-name', 'fox', 'other-name']);
+  server = await serve(['--served-model-name', 'fox', '--served-model-name', 'other-name']);
   model = (await (await fetch(`${server.baseURL}/models`)).json()).data[0].id;
 });
 after(() => server.stop());
