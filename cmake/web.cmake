@@ -3,7 +3,8 @@
 
 # As a script: cmake -DNPM=... -P web.cmake runs `npm ci` where it stands and says what to do when it fails.
 if(CMAKE_SCRIPT_MODE_FILE)
-  execute_process(COMMAND ${NPM} ci --include=dev --ignore-scripts --no-audit --no-fund --prefer-offline --loglevel=error RESULT_VARIABLE status)
+  execute_process(COMMAND ${NPM} ci --include=dev --ignore-scripts --no-audit --no-fund --prefer-offline --loglevel=error
+                  RESULT_VARIABLE status)
   if(NOT status EQUAL 0)
     message(FATAL_ERROR "npm ci failed (${status}). It needs the npm registry or a filled npm cache; "
                         "configure with -DINFERNUM_WEB=off to build without the chat page.")
@@ -61,14 +62,16 @@ else()
     COMMAND ${CMAKE_COMMAND} -E copy ${web_manifests} ${web_build}
     COMMAND ${CMAKE_COMMAND} -DNPM=${INFERNUM_NPM} -P ${CMAKE_CURRENT_LIST_FILE}
     COMMAND ${CMAKE_COMMAND} -E touch ${web_build}/installed.stamp
-    DEPENDS ${web_manifests} WORKING_DIRECTORY ${web_build} COMMENT "Installing what builds the chat page (npm ci)" VERBATIM)
+    DEPENDS ${web_manifests} WORKING_DIRECTORY ${web_build}
+    COMMENT "Installing what builds the chat page (npm ci)" VERBATIM)
   add_custom_command(OUTPUT ${web_files}
     COMMAND ${CMAKE_COMMAND} -E rm -rf ${web_build}/src
     COMMAND ${CMAKE_COMMAND} -E copy_directory ${web_source}/src ${web_build}/src
     COMMAND ${CMAKE_COMMAND} -E copy ${web_tools} ${web_build}
     COMMAND ${INFERNUM_NPM} run --silent build -- --logLevel warn
     COMMAND ${INFERNUM_NODE} embed.mjs dist ${web_files}
-    DEPENDS ${web_build}/installed.stamp ${web_sources} ${web_tools} WORKING_DIRECTORY ${web_build} COMMENT "Building the chat page" VERBATIM)
+    DEPENDS ${web_build}/installed.stamp ${web_sources} ${web_tools} WORKING_DIRECTORY ${web_build}
+    COMMENT "Building the chat page" VERBATIM)
 endif()
 
 add_library(infernum_web STATIC ${web_files})

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <new>
 
+#include "bench_options.h"
 #include "core/check.h"
 #include "models/synthetic.h"
 #include "options.h"
@@ -12,13 +13,14 @@
 #include "values.h"
 
 namespace infernum::app {
-namespace {
 
 std::string env_name(std::string flag) {
   std::replace(flag.begin(), flag.end(), '-', '_');
   std::transform(flag.begin(), flag.end(), flag.begin(), [](unsigned char c) { return std::toupper(c); });
   return "INFERNUM_" + flag;
 }
+
+namespace {
 
 /// Adds --name with its environment variable.
 template <class T>
@@ -191,19 +193,31 @@ std::string unknown_name(const CLI::App& root, const CLI::App& app, int argc, ch
   return "";
 }
 
+/// "bench serve"
+std::string command_name(const CLI::App& app) {
+  const CLI::App* above = app.get_parent();
+  return (above && above->get_parent() ? above->get_name() + " " : "") + app.get_name();
+}
+
 /// What was not understood, with the nearest flag or command of the app in charge.
 int usage_error(const CLI::App& root, const CLI::ParseError& e, int argc, char** argv) {
-  const auto chosen = root.get_subcommands();
+  auto chosen = root.get_subcommands();
+  if (!chosen.empty() && !chosen.front()->get_subcommands().empty()) chosen = chosen.front()->get_subcommands();  // of bench
   const CLI::App& app = chosen.empty() ? root : *chosen.front();
   std::string message;
   const auto kind = static_cast<CLI::ExitCodes>(e.get_exit_code());
   if (kind == CLI::ExitCodes::ExtrasError || kind == CLI::ExitCodes::RequiredError) message = unknown_name(root, app, argc, argv);
   if (message.empty()) message = e.what();
-  std::fprintf(stderr, "infernum: %s\nsee: infernum %s--help\n", message.c_str(), chosen.empty() ? "" : (app.get_name() + " ").c_str());
+  std::fprintf(stderr, "infernum: %s\nsee: infernum %s--help\n", message.c_str(), chosen.empty() ? "" : (command_name(app) + " ").c_str());
   return 2;
 }
 
 }  // namespace
+
+void add_model_flags(CLI::App* app, ModelFlags& flags) {
+  add_reference(app, flags);
+  add_model(app, flags);
+}
 
 int main(int argc, char** argv) {
   std::setlocale(LC_CTYPE, "C.UTF-8");  // line editing: text is UTF-8 whatever the environment says
@@ -216,6 +230,8 @@ int main(int argc, char** argv) {
   root.set_version_flag("--version", "infernum " INFERNUM_VERSION);
   RunFlags run_flags;
   BenchFlags bench_flags;
+  BenchServeFlags bench_serve_flags;
+  BenchThroughputFlags bench_throughput_flags;
   PerplexityFlags perplexity_flags;
   InspectFlags inspect_flags;
   VerifyFlags verify_flags;
@@ -224,6 +240,7 @@ int main(int argc, char** argv) {
   TemplateFlags template_flags;
   add_run(root, run_flags);
   add_bench(root, bench_flags);
+  add_bench_commands(*root.get_subcommand("bench"), bench_serve_flags, bench_throughput_flags);
   add_perplexity(root, perplexity_flags);
   add_inspect(root, inspect_flags);
   add_tools(root, verify_flags, quantize_flags, convert_flags, tokenize_flags, template_flags);
@@ -235,16 +252,19 @@ int main(int argc, char** argv) {
     return usage_error(root, e, argc, argv);
   }
   try {
-    const std::string command = root.get_subcommands().front()->get_name();
-    const int code = command == "run"          ? run(run_flags)
-                     : command == "bench"      ? bench(bench_flags)
-                     : command == "perplexity" ? perplexity(perplexity_flags)
-                     : command == "inspect"    ? inspect(inspect_flags)
-                     : command == "verify"     ? verify(verify_flags)
-                     : command == "quantize"   ? quantize(quantize_flags)
-                     : command == "convert"    ? convert(convert_flags)
-                     : command == "tokenize"   ? tokenize(tokenize_flags)
-                                               : render_template(template_flags);
+    const CLI::App& chosen = *root.get_subcommands().front();
+    const std::string command = command_name(chosen.get_subcommands().empty() ? chosen : *chosen.get_subcommands().front());
+    const int code = command == "run"                ? run(run_flags)
+                     : command == "bench serve"      ? bench_serve(bench_serve_flags)
+                     : command == "bench throughput" ? bench_throughput(bench_throughput_flags)
+                     : command == "bench"            ? bench(bench_flags)
+                     : command == "perplexity"       ? perplexity(perplexity_flags)
+                     : command == "inspect"          ? inspect(inspect_flags)
+                     : command == "verify"           ? verify(verify_flags)
+                     : command == "quantize"         ? quantize(quantize_flags)
+                     : command == "convert"          ? convert(convert_flags)
+                     : command == "tokenize"         ? tokenize(tokenize_flags)
+                                                     : render_template(template_flags);
     check(std::fflush(stdout) == 0 && !std::ferror(stdout), "cannot write to standard output");
     return code;
   } catch (const Interrupted&) {

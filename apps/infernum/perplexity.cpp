@@ -1,4 +1,5 @@
-// `infernum perplexity`: of a text, by llama.cpp's method: consecutive windows of `context` tokens, of which the second half counts.
+// `infernum perplexity`: of a text, by llama.cpp's method: consecutive windows of `context` tokens, of which the second half counts. Where
+// texts of the model begin with BOS, so does every window, in place of its first token.
 #include <cmath>
 #include <cstdio>
 
@@ -22,13 +23,15 @@ int perplexity(const PerplexityFlags& flags) {
   check(context >= 4 && context <= session.model->info().context, "perplexity: --context lies between 4 and the model's context", context,
         session.model->info().context);
   check(windows > 0, "perplexity: the text is shorter than one context", "tokens", ids.size(), "context", context);
+  const bool begins_with_bos = tokenizer.bos_id() && ids.front() == *tokenizer.bos_id();
   CachePools pools(*session.model, context, 1);
   double sum = 0, squares = 0;
   int64_t count = 0;
   for (int64_t w = 0; w < windows; w++) {
     SequenceCache cache(pools);
     check(cache.reserve(context), "perplexity: cache too small");
-    const auto tokens = std::span(ids).subspan(static_cast<size_t>(w * context), static_cast<size_t>(context));
+    std::vector<int32_t> tokens(ids.begin() + w * context, ids.begin() + (w + 1) * context);
+    if (begins_with_bos) tokens[0] = *tokenizer.bos_id();
     const StepItem item{&cache, tokens, 0, StepItem::Logits::All};
     StepLogits logits = run_step(*session.model, std::span(&item, 1));
     for (int64_t i = context / 2; i + 1 < context; i++) {

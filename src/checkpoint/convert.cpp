@@ -14,6 +14,7 @@
 #include "checkpoint/convert_config.h"
 #include "checkpoint/convert_plan.h"
 #include "checkpoint/convert_rows.h"
+#include "checkpoint/convert_sampling.h"
 #include "checkpoint/convert_tokenizer.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/gguf_metadata.h"
@@ -149,6 +150,7 @@ void convert_hugging_face(const Conversion& conversion) {
   writer.set("general.name", base_name(conversion.input));
   writer.set("general.file_type", file_type(conversion, tensors));
   write_hyper_parameters(config, family, writer);
+  write_sampling(checkpoint.generation_config_json, "generation_config.json of " + conversion.input, writer);
   write_tokenizer(checkpoint, view.integer("vocab_size"), writer);
   write_tensors(conversion, tensors, writer);
 }

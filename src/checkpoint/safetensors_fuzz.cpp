@@ -12,12 +12,12 @@ std::vector<std::string> make_seeds() {
   const auto file = [](const std::string& json, size_t data) {
     return infernum::testutil::little_endian<uint64_t>(json.size()) + json + std::string(data, 'd');
   };
-  return {
-      infernum::testutil::safetensors_of({"a", "b"}), file("{}", 0),
-      file(R"({"__metadata__":{"format":"pt"},"t":{"dtype":"F4","shape":[2,3,4],"data_offsets":[0,12]}})", 12),
-      file(
-          R"({"t":{"dtype":"F6_E2M3","x":[{"y":null}],"shape":[4],"data_offsets":[0,3]},"s":{"dtype":"I64","shape":[],"data_offsets":[3,11]}})",
-          11)};
+  return {infernum::testutil::safetensors_of({"a", "b"}), file("{}", 0),
+          file(R"({"__metadata__":{"format":"pt"},"t":{"dtype":"F4","shape":[2,3,4],"data_offsets":[0,12]}})", 12),
+          file(
+              R"({"t":{"dtype":"F6_E2M3","x":[{"y":null}],"shape":[4],"data_offsets":[0,3]},
+            "s":{"dtype":"I64","shape":[],"data_offsets":[3,11]}})",
+              11)};
 }
 
 }  // namespace

@@ -40,7 +40,8 @@ void expect_in(const std::string& text, const std::vector<std::string>& parts) {
 
 TEST(ConfigReader, ReadsTypedValuesAndRemembersThem) {
   const ConfigReader c(
-      R"({"i": 3, "whole": 4.0, "f": 0.5, "b": true, "s": "x", "list": ["a", "b"], "n": [1, 2.5], "o": {"inner": 1}, "null": null, "never": 1}
+      R"({"i": 3, "whole": 4.0, "f": 0.5, "b": true, "s": "x", "list": ["a", "b"], "n": [1, 2.5], "o": {"inner": 1}, "null": null,
+        "never": 1}
       )");
   EXPECT_EQ(c.integer("i"), 3);
   EXPECT_EQ(c.integer("whole"), 4) << "writers put a point behind whole numbers";

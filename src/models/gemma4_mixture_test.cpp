@@ -6,6 +6,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "checkpoint/convert.h"
+#include "checkpoint/test_files.h"
 #include "models/loader.h"
 #include "models/test_models.h"
 
@@ -222,6 +224,28 @@ TEST_F(Gemma4Mixture, EveryPartOfTheFormulasMatters) {
   for (const Omission& omit : {Omission{.router_norm = true}, Omission{.router_scale = true}, Omission{.expert_scale = true},
                                Omission{.renormalise = true}, Omission{.swapped_norms = true}, Omission{.dense = true}})
     EXPECT_GT(error(*model, omit), 1e-4);  // of what scales all experts alike the norm behind leaves little
+}
+
+TEST_F(Gemma4Mixture, IsTheSameFromGguf) {
+  Json header = Json::object();
+  std::string data;
+  for (const StoredTensor& t : checkpoint.tensors) {
+    const auto* bytes = reinterpret_cast<const char*>(t.data);
+    std::vector<int64_t> shape;
+    for (int i = 0; i < t.shape.rank(); i++) shape.push_back(t.shape[i]);
+    header[t.name] = {{"dtype", "F32"}, {"shape", shape}, {"data_offsets", {data.size(), data.size() + static_cast<size_t>(t.bytes)}}};
+    data.append(bytes, static_cast<size_t>(t.bytes));
+  }
+  const testutil::TemporaryFolder folder;
+  Json json = config();
+  json["model_type"] = "gemma4_text";
+  folder.write("config.json", json.dump());
+  folder.write("model.safetensors", testutil::little_endian<uint64_t>(header.dump().size()) + header.dump() + data);
+  convert_to_gguf({folder.path(), folder / "x.gguf", std::nullopt, 1, {}});
+  const Checkpoint gguf = open_checkpoint(folder / "x.gguf");
+  ModelOptions options;
+  options.threads = 1;
+  EXPECT_LE(error(*load_model(gguf, options)), 1e-5);
 }
 
 TEST_F(Gemma4Mixture, NeedsItsKeys) {

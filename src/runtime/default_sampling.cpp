@@ -68,6 +68,9 @@ void take_metadata(const GgufMetadata& metadata, const Given& given, SamplingPar
   take(s.min_p, find("min_p", "min_p"), "general.sampling.min_p");
   if (metadata.find_float("general.sampling.penalty_last_n") != 0.)
     take(s.repetition_penalty, find("penalty_repeat", "repetition_penalty"), "general.sampling.penalty_repeat");
+  if (const auto ids = metadata.find_ints("tokenizer.ggml.suppress_tokens"))
+    for (int64_t id : *ids)
+      if (id >= 0 && id <= INT32_MAX) s.suppress_tokens.push_back(static_cast<int32_t>(id));
   for (const char* key : {"general.sampling.xtc_probability", "general.sampling.mirostat"})
     if (metadata.find_float(key).value_or(0) > 0) log_warning(std::string("this sampler is not supported and stays off: ") + key);
 }

@@ -30,7 +30,8 @@ SamplingParams of_gguf(const GgufBuilder& builder, const std::set<std::string, s
 
 TEST(DefaultSampling, OfGenerationConfig) {
   const SamplingParams s = of_json(
-      R"({"temperature":0.6,"top_k":20,"top_p":0.95,"min_p":0.05,"typical_p":0.9,"repetition_penalty":1.1,"do_sample":true,"eos_token_id":2})");
+      R"({"temperature":0.6,"top_k":20,"top_p":0.95,"min_p":0.05,"typical_p":0.9,"repetition_penalty":1.1,
+        "do_sample":true,"eos_token_id":2})");
   EXPECT_FLOAT_EQ(s.temperature, 0.6f);
   EXPECT_EQ(s.top_k, 20);
   EXPECT_FLOAT_EQ(s.top_p, 0.95f);
@@ -80,6 +81,14 @@ TEST(DefaultSampling, OfGgufMetadata) {
   EXPECT_EQ(s.min_p, 0.1f);
   EXPECT_EQ(s.repetition_penalty, 1.05f);
   EXPECT_EQ(kept.top_p, 1);
+}
+
+TEST(DefaultSampling, GgufMayNameTokensThatAreNeverChosen) {
+  GgufBuilder b;
+  b.raw("tokenizer.ggml.suppress_tokens", 9,
+        little_endian<uint32_t>(5) + little_endian<uint64_t>(3) + little_endian<int32_t>(258883) + little_endian<int32_t>(-1) +
+            little_endian<int32_t>(7));
+  EXPECT_THAT(of_gguf(b).suppress_tokens, testing::ElementsAre(258883, 7));
 }
 
 TEST(DefaultSampling, GgufSpellingsOfOff) {

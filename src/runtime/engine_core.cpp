@@ -34,14 +34,14 @@ struct EngineCore::Request : Sequence {
   std::vector<ScoredToken> prompt;
   SteadyTime submitted;
   std::optional<SteadyTime> first_step, first_token;
-  bool counted = false;
+  bool counted = false, prompt_told = false;
 
   int64_t generated() const { return length() - prompt_tokens; }
   std::span<const int32_t> prompt_ids() const { return std::span(tokens).first(static_cast<size_t>(prompt_tokens)); }
   std::span<const int32_t> output_ids() const { return std::span(tokens).subspan(static_cast<size_t>(prompt_tokens)); }
   /// Whether the logits of this position score a token of the prompt that has no score yet.
   bool scores(int64_t position) const {
-    return request.prompt_logprobs >= 0 && position + 1 < prompt_tokens && position + 1 >= static_cast<int64_t>(prompt.size());
+    return request.prompt_logprobs >= 0 && !prompt_told && position + 1 < prompt_tokens && position + 1 >= static_cast<int64_t>(prompt.size());
   }
 };
 
@@ -210,6 +210,7 @@ void EngineCore::deliver(Request& r, const PlannedRow& row, StepLogits& logits, 
     std::optional<EndReason> reason = EndReason::Length;
     if (r.most_tokens > 0) reason = choose(r, logits.row(logits.first_row[index + 1] - 1));
     if (!r.prompt.empty()) events_.of(r.ticket.id()).prompt = std::exchange(r.prompt, {});
+    r.prompt_told = true;
     if (reason) end(r, *reason);
   } catch (const NotFinite& e) {
     log_warning(std::string("engine: a request ends: ") + e.what());

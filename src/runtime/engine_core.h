@@ -32,6 +32,7 @@ class EngineCore {
   void end_all(EndReason reason, const std::string& message);
   bool idle() const { return requests_.empty(); }
   void count(EngineStats& stats) const;
+  CachePools& pools() { return pools_; }
 
  private:
   struct Request;

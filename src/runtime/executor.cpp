@@ -41,7 +41,13 @@ StepLogits run_step(Model& model, std::span<const StepItem> items, const std::fu
   for (const StepItem& item : items) item.cache->begin_step(item.first, item.first + static_cast<int64_t>(item.tokens.size()));
   StepLogits logits;
   logits.vocab_size = model.info().vocab_size;
-  logits.values = model.forward(make_batch(model.info(), items, logits.first_row));
+  const HostBatch batch = make_batch(model.info(), items, logits.first_row);
+  try {
+    logits.values = model.forward(batch);
+  } catch (...) {
+    for (const StepItem& item : items) item.cache->fail_step();
+    throw;
+  }
   for (size_t i = 0; computed && i < items.size(); i++) computed(i);
   for (const StepItem& item : items) item.cache->end_step(item.first + static_cast<int64_t>(item.tokens.size()));
   return logits;

@@ -27,7 +27,8 @@ struct StepLogits {
 };
 
 /// Runs one step. The caches must have room (SequenceCache::reserve) for every token; blocks that windows have passed are given back after
-/// it. Before that, `computed` is told of each item whose blocks now hold what they are for.
+/// it. Before that, `computed` is told of each item whose blocks now hold what they are for. When the model throws, a sequence continues at
+/// its cache's length, which may be less than before (SequenceCache::fail_step).
 StepLogits run_step(Model& model, std::span<const StepItem> items, const std::function<void(size_t item)>& computed = {});
 
 }  // namespace infernum

@@ -111,14 +111,15 @@ class FakeModel : public Model {
                      std::vector<uint64_t>& seen) {
     auto& memory = memory_[g];
     const int64_t first = b.positions[begin];
+    check(first == 0 || table[(first - 1) / block_tokens] >= 0, "fake model: a state that is read is not there", "position", first);
     uint64_t h = first == 0 ? 1 : memory[static_cast<size_t>(table[(first - 1) / block_tokens] * block_tokens)];
     for (size_t i = begin; i < end; i++) {
       const int64_t p = b.positions[i];
       h = mix(h, cell(b.ids[i], 0));
       const auto block = static_cast<size_t>(p / block_tokens);
       check(block < width, "fake model: a table is too short", block, width);
-      const bool left = (i + 1 == end || (p + 1) % block_tokens == 0) && table[block] >= 0;
-      if (left || throws_at == b.ids[i]) memory[static_cast<size_t>(table[block] * block_tokens)] = h;
+      const bool leaves = i + 1 == end || (p + 1) % block_tokens == 0 || throws_at == b.ids[i];
+      if (leaves && table[block] >= 0) memory[static_cast<size_t>(table[block] * block_tokens)] = h;
       throw_at(b.ids[i]);
       seen[i - begin] = mix(seen[i - begin], h);
     }

@@ -129,21 +129,22 @@ std::vector<Candidate> candidates_from(std::span<const float> logits, float thre
   return c;
 }
 
-/// The few tokens that top_k or top_p can keep, with the sum of all weights; every token where that takes all.
+/// The few tokens that the filters can keep; `total` is the sum of all weights where top_p needs it.
 std::vector<Candidate> likely_candidates(std::span<const float> logits, const SamplingParams& s, float best, double& total) {
-  const bool by_count = s.top_k > 0 && static_cast<size_t>(s.top_k) < logits.size();
-  if (!by_count) total = Weights(logits, best, s.temperature).total();
-  for (float distance = by_count ? 4.f : 8.f; distance < 100; distance *= 2) {
-    const float threshold = by_count ? best - distance : best - distance * s.temperature;
-    if (by_count && count_from(logits, threshold) < s.top_k) continue;
-    if (!by_count && s.typical_p < 1) break;
-    auto c = candidates_from(logits, threshold, best, s.temperature);
-    double sum = 0;
-    for (const auto& x : c) sum += std::exp(static_cast<double>(x.logit));
-    const bool enough = s.top_p < 1 ? sum >= static_cast<double>(s.top_p) * total : std::exp(-distance) < s.min_p;
-    if (by_count || enough) return c;
+  float threshold = -INFINITY;
+  if (s.top_k > 0 && static_cast<size_t>(s.top_k) < logits.size()) {
+    for (float distance = 4; distance < 100 && threshold == -INFINITY; distance *= 2)
+      if (count_from(logits, best - distance) >= s.top_k) threshold = best - distance;
+  } else if (s.typical_p < 1) {
+    // any token may be typical
+  } else if (s.top_p < 1) {
+    const Weights weights(logits, best, s.temperature);
+    total = weights.total();
+    threshold = weights.threshold(s.top_p);
+  } else if (s.min_p > 0) {
+    threshold = best + s.temperature * (std::log(s.min_p) - 0.01f);
   }
-  return candidates_from(logits, -INFINITY, best, s.temperature);
+  return candidates_from(logits, threshold, best, s.temperature);
 }
 
 std::vector<Candidate> filtered(std::span<const float> logits, const SamplingParams& s, float best) {

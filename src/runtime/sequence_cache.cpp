@@ -102,6 +102,19 @@ void SequenceCache::end_step(int64_t end) {
   trim_spare();
 }
 
+void SequenceCache::fail_step() {
+  take_back_unfinished();
+  // A recurrent state within a block gave way to a later one in the same place: that of the block's end or of the step's.
+  if (length_ % block_tokens == 0) return;
+  bool lost = false;
+  for (size_t g = 0; g < tables_.size(); g++) {
+    if (!recurrent(g)) continue;
+    drop(g, static_cast<size_t>(length_ / block_tokens));
+    lost = true;
+  }
+  if (lost) rewind(longest_prefix(length_));
+}
+
 void SequenceCache::keep(int64_t border) {
   check(border % block_tokens == 0 && border >= length_, "cache: a checkpoint is a multiple of the block's tokens, not before the length",
         border, length_);

@@ -43,6 +43,9 @@ class SequenceCache {
   void begin_step(int64_t first, int64_t end);
   /// The step up to `end` is done: gives back every block that neither a later query nor a checkpoint reads.
   void end_step(int64_t end);
+  /// The step that was begun failed part-way. Where it may have overwritten the state it started from, the length falls back to a beginning
+  /// that can still go on; what was reserved is to be reserved anew.
+  void fail_step();
   /// Tokens whose state is here.
   int64_t length() const { return length_; }
 

@@ -10,14 +10,14 @@ namespace {
 
 constexpr size_t lanes = 16;
 
-/// exp(x) for x <= 0: 2^n * e^r with |r| <= ln 2 / 2 and the Taylor series of degree 6.
+/// exp(x) for x <= 0: 2^n * e^r with |r| <= ln 2 / 2 and the Taylor series of degree 6. Bounds are those of integers, which compilers put
+/// into vector code where comparisons of floats may trap.
 inline float exp_of_negative(float x) {
-  const float bounded = std::max(x, -87.f);
+  const float bounded = std::bit_cast<float>(std::min(std::bit_cast<uint32_t>(x), std::bit_cast<uint32_t>(-100.f)));
   const auto n = static_cast<int32_t>(bounded * 1.44269504f - 0.5f);
   const float r = (bounded - static_cast<float>(n) * 0.693359375f) - static_cast<float>(n) * -2.12194440e-4f;
   const float series = 1 + r * (1 + r * (1.f / 2 + r * (1.f / 6 + r * (1.f / 24 + r * (1.f / 120 + r * (1.f / 720))))));
-  const float power = std::bit_cast<float>((n + 127) << 23);
-  return x < -87.f ? 0.f : series * power;
+  return series * std::bit_cast<float>(std::max(n + 127, 0) << 23);
 }
 
 template <class Compare>
@@ -60,11 +60,12 @@ Weights::Weights(std::span<const float> logits, float highest, float temperature
     : logits_(logits), highest_(highest), scale_(std::min(1 / temperature, 3e38f)), blocks_((logits.size() + scan_block - 1) / scan_block) {
   for (size_t b = 0; b < blocks_.size(); b++) {
     const auto part = logits.subspan(b * scan_block, std::min(scan_block, logits.size() - b * scan_block));
+    std::array<float, scan_block> weights{};
+    const float highest_here = highest_, scale_here = scale_;
+    for (size_t i = 0; i < part.size(); i++) weights[i] = exp_of_negative((part[i] - highest_here) * scale_here);
     std::array<float, lanes> sums{};
-    size_t i = 0;
-    for (; i + lanes <= part.size(); i += lanes)
-      for (size_t j = 0; j < lanes; j++) sums[j] += exp_of_negative((part[i + j] - highest_) * scale_);
-    for (; i < part.size(); i++) sums[i % lanes] += exp_of_negative((part[i] - highest_) * scale_);
+    for (size_t i = 0; i < scan_block; i += lanes)
+      for (size_t j = 0; j < lanes; j++) sums[j] += weights[i + j];
     for (float s : sums) blocks_[b] += static_cast<double>(s);
     total_ += blocks_[b];
   }
@@ -87,6 +88,21 @@ int32_t Weights::pick(double share) const {
   for (size_t i = block * scan_block; last < 0 && i-- > 0;)
     if (weight(i) > 0) last = static_cast<int32_t>(i);
   return last;
+}
+
+float Weights::threshold(double share) const {
+  constexpr int per_unit = 8, buckets = 32 * per_unit;
+  std::array<double, buckets + 1> mass{};
+  const float width = std::min(scale_ * per_unit, 3e38f);
+  for (size_t i = 0; i < logits_.size(); i++) {
+    const float distance = std::min((highest_ - logits_[i]) * width, static_cast<float>(buckets));
+    mass[static_cast<size_t>(distance)] += static_cast<double>(weight(i));
+  }
+  double sum = 0;
+  for (int b = 0; b < buckets; b++)
+    // Half a bucket more and a little mass more than rounding can take away.
+    if ((sum += mass[static_cast<size_t>(b)]) > share * total_ * (1 + 1e-5)) return highest_ - (static_cast<float>(b) + 1.5f) / width;
+  return -INFINITY;
 }
 
 int64_t count_from(std::span<const float> logits, float threshold) {

@@ -21,6 +21,8 @@ class Weights {
   double total() const { return total_; }
   /// The id at which the running sum passes `share` (in [0, 1)) of the total.
   int32_t pick(double share) const;
+  /// A logit such that those from it on have at least this share of the total, and hardly more than they must.
+  float threshold(double share) const;
 
  private:
   float weight(size_t id) const;

@@ -35,7 +35,7 @@ class Doorkeeper {
  public:
   virtual ~Doorkeeper() = default;
   /// Sets request.key; an answer refuses the request.
-  virtual std::optional<HttpResponse> check(HttpRequest& request, Access access) = 0;
+  virtual std::optional<HttpResponse> identify(HttpRequest& request, Access access) = 0;
   struct Admission {
     std::unique_ptr<Grant> grant;
     std::optional<HttpResponse> refusal;

@@ -86,7 +86,7 @@ std::string HttpServer::Core::new_id() {
 std::optional<HttpResponse> HttpServer::Core::refusal(HttpRequest& request, const Router::Match& match) {
   const Access access = match.route ? match.route->access : Access::Key;
   if (doorkeeper) {
-    if (auto answer = doorkeeper->check(request, access)) return answer;
+    if (auto answer = doorkeeper->identify(request, access)) return answer;
   } else if (access == Access::Admin) {
     return error_response(403, "this server has no admin key", "admin_key_required");
   }

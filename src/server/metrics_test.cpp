@@ -190,8 +190,12 @@ TEST(ServerMetrics, CountsARequestExactly) {
   metrics.response("/v1/chat/completions", "POST", 200);
   metrics.response("", "BREW\"}", 405);
   metrics.rejected("queue_full");
-  metrics.connections(2);
-  metrics.connections(-1);
+  metrics.set_http([] {
+    HttpTotals totals;
+    totals.connections = 1;
+    totals.slow_readers = 4;
+    return totals;
+  });
   auto found = parse(metrics.text(TextFormat::Prometheus)).samples;
   const auto engine = [&](const std::string& name) {
     const auto sample = found.find("vllm:" + name + kEngine);
@@ -219,6 +223,7 @@ TEST(ServerMetrics, CountsARequestExactly) {
   EXPECT_EQ(found.at(R"(infernum_http_requests_total{route="unknown",method="other",status="405"})"), 1);
   EXPECT_EQ(found.at(R"(infernum_rejected_total{reason="queue_full"})"), 1);
   EXPECT_EQ(found.at("infernum_http_connections"), 1);
+  EXPECT_EQ(found.at("infernum_sse_backpressure_aborts_total"), 4);
   EXPECT_GT(found.at("process_resident_memory_bytes"), 1e6);
   EXPECT_GT(found.at("process_start_time_seconds"), 1.6e9);
   EXPECT_GT(found.at("process_open_fds"), 2);
@@ -284,6 +289,26 @@ TEST(ServerMetrics, ScrapesWhileRequestsEnd) {
   for (int i = 0; i < 5; i++) parse(metrics.text(i % 2 ? TextFormat::OpenMetrics : TextFormat::Prometheus));
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(parse(metrics.text(TextFormat::Prometheus)).samples.at(std::string("vllm:e2e_request_latency_seconds_count") + kEngine), 1000);
+}
+
+/// docs/metrics.md lists what there is, and only that.
+TEST(ServerMetrics, TheirPageListsThemAll) {
+  ServerMetrics metrics(MetricNames::Vllm, "1");
+  metrics.add_engine(example_engine());
+  metrics.request(example_record());
+  metrics.response("/health", "GET", 200);
+  metrics.rejected("draining");
+  RequestRecord preempted = example_record();
+  preempted.preemptions = 1;
+  metrics.request(preempted);
+  std::set<std::string> served, listed;
+  for (const auto& [name, type] : parse(metrics.text(TextFormat::Prometheus)).types) served.insert(name);
+  std::ifstream page("docs/metrics.md");
+  const std::regex row("^\\| `([a-z_:0-9]+)` .*");
+  std::smatch match;
+  for (std::string line; std::getline(page, line);)
+    if (std::regex_match(line, match, row)) listed.insert(match[1]);
+  EXPECT_THAT(listed, ::testing::ContainerEq(served));
 }
 
 class FakeExchange : public Exchange {

@@ -63,7 +63,7 @@ void serve_file(const std::shared_ptr<Exchange>& exchange) {
 
 std::vector<Route> page_routes() {
   std::vector<Route> routes;
-  for (const std::string_view path : {"/", "/assets/*", "/favicon.svg"}) {
+  for (const std::string_view path : {"/", "/assets/*"}) {
     Route& route = routes.emplace_back();
     route.method = "GET";
     route.path = path;

@@ -148,10 +148,13 @@ struct ServerMetrics::Families {
   // Of the server.
   Family<Counter>& responses = registry.counter({{own("http_requests_total")}, "Responses.", {"route", "method", "status"}});
   Gauge& open = registry.gauge({{own("http_connections")}, "Open connections."}).with();
-  Counter& disconnects =
-      registry.counter({{own("client_disconnects_total")}, "Clients that went before their answer was complete."}).with();
-  Counter& backpressure =
-      registry.counter({{own("sse_backpressure_aborts_total")}, "Streams cut off because their client read too slowly."}).with();
+  Total& refused = registry.total({{own("http_connections_refused_total")}, "Connections over a limit."}).with();
+  Total& disconnects = registry.total({{own("client_disconnects_total")}, "Clients that went before their answer was complete."}).with();
+  Total& backpressure =
+      registry.total({{own("sse_backpressure_aborts_total")}, "Streams cut off because their client read too slowly."}).with();
+  Total& timeouts = registry.total({{own("http_timeouts_total")}, "Requests that came too slowly."}).with();
+  Total& bytes_in = registry.total({{own("http_received_bytes_total")}, "Bytes read from clients."}).with();
+  Total& bytes_out = registry.total({{own("http_sent_bytes_total")}, "Bytes written to clients."}).with();
   Family<Counter>& rejections = registry.counter({{own("rejected_total")}, "Requests refused before they reached the engine.", {"reason"}});
   Family<Gauge>& build = registry.gauge({{own("build_info")}, "The running program; 1.", {"version", "compiler"}});
   Total& cpu = registry.total({{"process_cpu_seconds_total"}, "Processor time, user and system."}).with();
@@ -274,9 +277,24 @@ EngineMetrics& ServerMetrics::add_engine(ServedEngine engine) {
 
 void ServerMetrics::freeze() {
   std::lock_guard lock(mutex_);
-  for (const auto& engine : engines_)
-    if (!frozen_) engine->state_->poll();
+  poll_sources();
   frozen_ = true;
+}
+
+/// With the mutex held.
+void ServerMetrics::poll_sources() {
+  if (frozen_) return;
+  for (const auto& engine : engines_) engine->state_->poll();
+  if (!http_) return;
+  const HttpTotals totals = http_();
+  const auto set = [](Gauge& gauge, uint64_t value) { gauge.set(static_cast<double>(value)); };
+  set(families_->open, totals.connections);
+  set(families_->refused, totals.refused);
+  set(families_->disconnects, totals.disconnects);
+  set(families_->backpressure, totals.slow_readers);
+  set(families_->timeouts, totals.timeouts);
+  set(families_->bytes_in, totals.bytes_in);
+  set(families_->bytes_out, totals.bytes_out);
 }
 
 void ServerMetrics::request(const RequestRecord& record) {
@@ -290,16 +308,16 @@ void ServerMetrics::response(std::string_view route, std::string_view method, in
       .add();
 }
 
-void ServerMetrics::connections(int delta) { families_->open.add(delta); }
-void ServerMetrics::client_disconnected() { families_->disconnects.add(); }
-void ServerMetrics::backpressure_abort() { families_->backpressure.add(); }
+void ServerMetrics::set_http(std::function<HttpTotals()> totals) {
+  std::lock_guard lock(mutex_);
+  http_ = std::move(totals);
+}
 void ServerMetrics::rejected(std::string_view reason) { families_->rejections.with({std::string(reason)}).add(); }
 
 void ServerMetrics::poll() {
   {
     std::lock_guard lock(mutex_);
-    for (const auto& engine : engines_)
-      if (!frozen_) engine->state_->poll();
+    poll_sources();
   }
   const ProcessStats process = process_stats();
   families_->cpu.set(process.cpu_seconds);

@@ -31,6 +31,13 @@ struct ServedEngine {
 
 class ServerMetrics;
 
+/// What the listener counts: totals since the start, but for what is open now.
+struct HttpTotals {
+  uint64_t connections = 0;  ///< open now
+  uint64_t refused = 0;      ///< connections over a limit
+  uint64_t disconnects = 0, slow_readers = 0, timeouts = 0, bytes_in = 0, bytes_out = 0;
+};
+
 /// The metrics of one engine. Any thread may call any of these; none but request() takes a lock.
 class EngineMetrics {
  public:
@@ -56,7 +63,7 @@ class ServerMetrics {
 
   /// Before it the text has the metrics of the server alone. The reference lasts as long as this.
   EngineMetrics& add_engine(ServedEngine engine);
-  /// To be called before what `stats` asks goes: the engines are asked once more, then never; their last values stay.
+  /// To be called before what `stats` and set_http() ask goes: they are asked once more, then never; their last values stay.
   void freeze();
 
   /// To the engine of `record.model`.
@@ -64,9 +71,8 @@ class ServerMetrics {
 
   /// `route` as in the table of routes, "" where none matched.
   void response(std::string_view route, std::string_view method, int status);
-  void connections(int delta);
-  void client_disconnected();
-  void backpressure_abort();
+  /// Asked at each scrape, on its thread.
+  void set_http(std::function<HttpTotals()> totals);
   /// `reason` of a closed set: queue_full, rate_limit, draining, too_large, model_loading ...
   void rejected(std::string_view reason);
 
@@ -77,11 +83,13 @@ class ServerMetrics {
  private:
   friend class EngineMetrics;
   struct Families;
+  void poll_sources();
   void poll();
   MetricRegistry registry_;
   std::unique_ptr<Families> families_;
-  std::mutex mutex_;  // of the list
+  std::mutex mutex_;  // of what follows
   std::vector<std::unique_ptr<EngineMetrics>> engines_;
+  std::function<HttpTotals()> http_;
   bool frozen_ = false;
 };
 

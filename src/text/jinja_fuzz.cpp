@@ -11,19 +11,31 @@ namespace {
 std::vector<std::string> make_seeds() {
   return {
       R"({{- bos_token }}{% for message in messages %}{% if loop.first and message['role'] == 'system' -%}{{ message.content | trim }}
-         {%- elif message.tool_calls is defined and message.tool_calls %}{% for call in message.tool_calls %}{{ call.function | tojson(indent=2) }}
-         {%- if not loop.last %}, {% endif %}{% endfor %}{% else %}{{ '<|' ~ message.role ~ '|>' + (message.content if message.content is string
-         else message.content | map(attribute='text') | select('string') | join(', ')) }}{% endif %}{% endfor %}{% if add_generation_prompt %}x{% endif %})",
-      R"({% macro show(a, b=2, *rest) %}{{ a }}{{ b }}{{ caller() if caller else '' }}{% endmacro %}{% call show(1) %}in{% endcall %}{{ show('<', b=n) }}
-         {% set ns = namespace(found=false, last=-1) %}{% for m in messages[::-1] recursive %}{% if loop.index0 % 2 == 0 %}{% set ns.found = true %}
-         {% continue %}{% endif %}{% set ns.last = loop.index %}{% break %}{% else %}none{% endfor %}{{ ns.last }}{{ ns.found | string | upper }})",
-      R"({% set text %}{{ s | replace('t', 'T') | capitalize }}{% endset %}{{ text[1:-1] }}{{ text.split('e') | list | length }}{{ text.strip().startswith('T') }}
-         {{ [3, 1, 2] | sort(reverse=true) | first }}{{ {'b': 1, 'a': [2]} | dictsort }}{{ {'k': 1}.items() | list }}{{ range(1, 9, 3) | list | sum }}
-         {{ (1.5 * 4) // 2 ** 3 - -1 }}{{ 'x' in text and not none is defined }}{{ messages | selectattr('role', 'equalto', 'user') | list | count }}
-         {{ '%s is %d' | format('a', 3) }}{{ text | indent(2, true) }}{{ n | float | round(1) | int | abs }}{{ [1, [2]] | tojson }}{{ '{"a":[1]}' | from_json }})",
-      R"({#- comment -#}{% raw %}{{ x }}{% endraw %}{% filter upper %}a{% endfilter %}{% generation %}g{% endgeneration %}{{ strftime_now('%d %b %Y') }}
+         {%- elif message.tool_calls is defined and message.tool_calls %}{% for call in message.tool_calls %}{{ call.function |
+           tojson(indent=2) }}
+         {%- if not loop.last %}, {% endif %}{% endfor %}{% else %}{{ '<|' ~ message.role ~ '|>' + (message.content if message.content is
+           string
+         else message.content | map(attribute='text') | select('string') | join(', ')) }}{% endif %}{% endfor %}{% if
+           add_generation_prompt %}x{% endif %})",
+      R"({% macro show(a, b=2, *rest) %}{{ a }}{{ b }}{{ caller() if caller else '' }}{% endmacro %}{% call show(1) %}in{% endcall %}{{
+        show('<', b=n) }}
+         {% set ns = namespace(found=false, last=-1) %}{% for m in messages[::-1] recursive %}{% if loop.index0 % 2 == 0 %}{% set ns.found
+           = true %}
+         {% continue %}{% endif %}{% set ns.last = loop.index %}{% break %}{% else %}none{% endfor %}{{ ns.last }}{{ ns.found | string |
+           upper }})",
+      R"({% set text %}{{ s | replace('t', 'T') | capitalize }}{% endset %}{{ text[1:-1] }}{{ text.split('e') | list | length }}{{
+        text.strip().startswith('T') }}
+         {{ [3, 1, 2] | sort(reverse=true) | first }}{{ {'b': 1, 'a': [2]} | dictsort }}{{ {'k': 1}.items() | list }}{{ range(1, 9, 3) |
+           list | sum }}
+         {{ (1.5 * 4) // 2 ** 3 - -1 }}{{ 'x' in text and not none is defined }}{{ messages | selectattr('role', 'equalto', 'user') | list
+           | count }}
+         {{ '%s is %d' | format('a', 3) }}{{ text | indent(2, true) }}{{ n | float | round(1) | int | abs }}{{ [1, [2]] | tojson }}{{
+           '{"a":[1]}' | from_json }})",
+      R"({#- comment -#}{% raw %}{{ x }}{% endraw %}{% filter upper %}a{% endfilter %}{% generation %}g{% endgeneration %}{{
+        strftime_now('%d %b %Y') }}
          {% if tools is not none and tools | length > 0 %}{{ tools[0]['function'].name | e | default('d', true) }}{% endif %}
-         {% if enable_thinking is false %}{{ raise_exception('no ' ~ missing.x) }}{% endif %}{{ messages[3].content.get('t', 0) }}{{ 'a\n\u00e9' | urlencode }})"};
+         {% if enable_thinking is false %}{{ raise_exception('no ' ~ missing.x) }}{% endif %}{{ messages[3].content.get('t', 0) }}{{
+           'a\n\u00e9' | urlencode }})"};
 }
 
 }  // namespace

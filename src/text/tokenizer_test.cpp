@@ -100,7 +100,8 @@ TEST(Tokenizer, IllFormedTextReadsAsReplacementCharacters) {
 TEST(Tokenizer, ConfigGivesTokensAndFlags) {
   json config =
       json::parse(R"({"bos_token": {"content": "<s>"}, "eos_token": "</s>", "pad_token": null, "tokenizer_class": "LlamaTokenizer",
-    "add_bos_token": true, "add_eos_token": true, "added_tokens_decoder": {"7": {"content": "</s>", "special": true}, "5": {"content": "<s>"}}})");
+    "add_bos_token": true, "add_eos_token": true, "added_tokens_decoder": {"7": {"content": "</s>", "special": true},
+      "5": {"content": "<s>"}}})");
   const Tokenizer t = build(small_bpe(), config);
   EXPECT_EQ(t.bos_id(), 5);
   EXPECT_EQ(t.eos_id(), 7);
@@ -127,7 +128,8 @@ TEST(Tokenizer, BpeVariants) {
   j["model"]["ignore_merges"] = false;
   EXPECT_EQ(build(j).encode("bb"), (Ids{2, 2}));
   const json affixed = json::parse(R"({"model": {"type": "BPE", "continuing_subword_prefix": "##", "end_of_word_suffix": "</w>",
-    "vocab": {"a": 0, "##b</w>": 1, "ab</w>": 2, "##b": 3, "ab": 4}, "merges": ["a ##b</w>", ["a", "##b"]]}, "pre_tokenizer": {"type": "WhitespaceSplit"},
+    "vocab": {"a": 0, "##b</w>": 1, "ab</w>": 2, "##b": 3, "ab": 4}, "merges": ["a ##b</w>", ["a", "##b"]]},
+    "pre_tokenizer": {"type": "WhitespaceSplit"},
     "decoder": {"type": "BPEDecoder", "suffix": "</w>"}})");
   const Tokenizer t = build(affixed);
   EXPECT_EQ(t.encode("ab abb"), (Ids{2, 4, 1}));

@@ -385,6 +385,8 @@ class Tools(Folder):
         code, out, _ = run("convert", STORYTELLER, file)
         self.assertEqual((code, out), (0, ""))
         self.good("verify", file, "--golden", DATA / "storyteller/golden.safetensors")
+        story = ["Once upon a time", "--raw", "--seed", 5, "--max-tokens", 24]
+        self.assertEqual(self.good("run", file, *story), self.good("run", STORYTELLER, *story), "the recommended sampling goes along")
         self.good("convert", file, self.folder / "small.gguf", "--type", "q8_0")
         self.assertIn("Q8_0", self.good("inspect", self.folder / "small.gguf"))
         self.bad(2, ["q3_x", "Q4_K"], "convert", STORYTELLER, "x", "--type", "q3_x")

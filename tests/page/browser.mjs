@@ -6,10 +6,22 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 // The build installs playwright-core in its own tree and says where.
-const require = createRequire(process.env.INFERNUM_PAGE_MODULES ? join(process.env.INFERNUM_PAGE_MODULES, "package.json") : import.meta.url);
+const require = createRequire(
+  process.env.INFERNUM_PAGE_MODULES ? join(process.env.INFERNUM_PAGE_MODULES, "package.json") : import.meta.url,
+);
 const { chromium } = require("playwright-core");
 
-const quiet = ["--disable-background-networking", "--disable-component-update", "--disable-default-apps", "--disable-domain-reliability", "--disable-extensions", "--disable-sync", "--metrics-recording-only", "--no-first-run", "--no-pings"];
+const quiet = [
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-default-apps",
+  "--disable-domain-reliability",
+  "--disable-extensions",
+  "--disable-sync",
+  "--metrics-recording-only",
+  "--no-first-run",
+  "--no-pings",
+];
 
 /** Wide enough for the list of conversations to stand beside the chat. */
 export const desktop = { width: 1200, height: 800 };
@@ -19,7 +31,11 @@ export class Browser {
   async start() {
     this.folder = mkdtempSync(join(tmpdir(), "infernum-page-"));
     const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-    this.context = await chromium.launchPersistentContext(this.folder, { executablePath, headless: true, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", ...quiet] });
+    this.context = await chromium.launchPersistentContext(this.folder, {
+      executablePath,
+      headless: true,
+      args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", ...quiet],
+    });
     this.browser = this.context.browser();
   }
 
@@ -64,7 +80,8 @@ class Visit {
     page.on("pageerror", (error) => this.wrongs.push(`script error: ${error.stack ?? error.message}`));
     page.on("console", (message) => {
       // Chromium reports each answer of status 400 and up here; the cases that provoke those look at them themselves.
-      if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) this.wrongs.push(`console: ${message.text()}`);
+      if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
+        this.wrongs.push(`console: ${message.text()}`);
     });
     page.on("popup", (popup) => this.wrongs.push(`popup: ${popup.url()}`));
     await page.route(
@@ -73,7 +90,9 @@ class Visit {
     );
     await page.addInitScript(() => {
       globalThis.violations = [];
-      document.addEventListener("securitypolicyviolation", (event) => globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
+      document.addEventListener("securitypolicyviolation", (event) =>
+        globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`),
+      );
     });
     await page.goto(this.url);
     await page.waitForSelector(".composer textarea");
@@ -110,8 +129,18 @@ class Visit {
 
   async ask(text) {
     await this.send(text);
-    await this.page.waitForSelector('.composer .send[aria-label^="Stop"], .answer .actions, .document .actions');
+    // The field empties as the answer begins.
+    await this.page.waitForFunction(() => document.querySelector(".composer textarea").value === "");
     await this.idle();
+  }
+
+  /** The page's background once it is another than this. */
+  async backgroundAfter(before) {
+    const now = await this.page.waitForFunction((old) => {
+      const { backgroundColor } = getComputedStyle(document.documentElement);
+      return backgroundColor !== old && backgroundColor;
+    }, before);
+    return now.jsonValue();
   }
 
   /** No content is cut off to the side or reachable only by scrolling sideways. */

@@ -28,9 +28,9 @@ export const anyServerCases = {
   "retry answers again in place": async ({ open }) => {
     const visit = await open();
     await visit.ask("Once more.");
+    await visit.lastAnswer.evaluate((answer) => (answer.dataset.old = "true"));
     await visit.lastAnswer.getByRole("button", { name: "Answer again" }).click();
-    await visit.idle();
-    await visit.page.waitForSelector(".answer .stats");
+    await visit.page.waitForSelector(".answer:not([data-old]) .stats");
     assert.equal(await visit.answers.count(), 1);
     assert.equal(await visit.page.locator(".user").count(), 1);
   },
@@ -125,6 +125,8 @@ export const anyServerCases = {
     await visit.idle();
     await keys.press("Control+/");
     await visit.page.waitForSelector("dialog[open] .keys");
+    const licences = await visit.page.evaluate(async () => (await fetch(document.querySelector("dialog a").href)).text());
+    for (const library of ["preact", "marked", "dompurify", "highlight.js"]) assert.ok(licences.includes(`${library} `), library);
     await keys.press("Escape");
     await visit.page.waitForSelector("dialog", { state: "detached" });
     await keys.press("Alt+S");

@@ -18,8 +18,22 @@ export const chatCases = {
     await visit.ask("One");
     await visit.ask("Two");
     const [first, second] = completions(mock).map(({ body }) => body);
-    const common = { model: "mock/model", stream: true, stream_options: { include_usage: true }, temperature: 0.7, top_k: 20, stop: ["END"] };
-    assert.deepEqual(first, { ...common, messages: [{ role: "system", content: "Be brief." }, { role: "user", content: "One" }] });
+    const common = {
+      model: "mock/model",
+      stream: true,
+      stream_options: { include_usage: true, continuous_usage_stats: true },
+      infernum: { timings: true },
+      temperature: 0.7,
+      top_k: 20,
+      stop: ["END"],
+    };
+    assert.deepEqual(first, {
+      ...common,
+      messages: [
+        { role: "system", content: "Be brief." },
+        { role: "user", content: "One" },
+      ],
+    });
     const answer = { role: "assistant", content: "A short answer from the mock." };
     assert.deepEqual(second.messages, [...first.messages, answer, { role: "user", content: "Two" }]);
   },
@@ -43,7 +57,7 @@ export const chatCases = {
       await reply.send(["## Title\n\nSome **bold** text.\n\n```python\ndef f(x):\n", "    return x\n"]);
       await waiting;
       await reply.send(["```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n- [x] done\n- https://example.org/?a=1&b=2\n"]);
-      await reply.end(9);
+      await reply.end();
     };
     const visit = await open();
     await visit.send("Show me");
@@ -67,13 +81,15 @@ export const chatCases = {
   "a character cut over packets is whole": async ({ open, mock }) => {
     mock.respond = async (reply) => {
       await reply.begin();
-      const event = Buffer.from(`data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: "a 😀 é\u2028z" }, finish_reason: null }] })}\n\n`);
+      const event = Buffer.from(
+        `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: "a 😀 é\u2028z" }, finish_reason: null }] })}\n\n`,
+      );
       for (const byte of event) {
         reply.response.write(Buffer.of(byte));
         await new Promise((resolve) => setImmediate(resolve));
       }
       reply.response.write(": ping\n\n");
-      await reply.end(3);
+      await reply.end();
     };
     const visit = await open();
     await visit.ask("Cut");
@@ -93,6 +109,15 @@ export const chatCases = {
     assert.ok(!JSON.stringify(completions(mock)[1].body).includes("I think"), "reasoning is not sent back");
   },
 
+  "where the time went unfolds": async ({ open }) => {
+    const visit = await open();
+    await visit.ask("Hello");
+    const stats = visit.lastAnswer.locator(".stats");
+    assert.match(await stats.innerText(), /^6 tokens/);
+    await stats.locator("summary").click();
+    assert.match(await stats.innerText(), /waited 0\.3 ms · prompt 34 ms \(16 of 20 tokens cached\) · answer 1\.51 s/);
+  },
+
   "conversations: new, open, delete, undo, export": async ({ open }) => {
     const visit = await open();
     await visit.ask("About foxes");
@@ -104,7 +129,13 @@ export const chatCases = {
     await visit.page.waitForSelector(".bubble:text('About foxes')");
     const [download] = await Promise.all([visit.page.waitForEvent("download"), visit.button("Export as JSON").click()]);
     const exported = JSON.parse(readFileSync(await download.path(), "utf8"));
-    assert.deepEqual(exported.messages.map(({ role, content }) => [role, content]), [["user", "About foxes"], ["assistant", "A short answer from the mock."]]);
+    assert.deepEqual(
+      exported.messages.map(({ role, content }) => [role, content]),
+      [
+        ["user", "About foxes"],
+        ["assistant", "A short answer from the mock."],
+      ],
+    );
     await visit.page.getByRole("button", { name: "Delete: About foxes" }).click();
     await visit.page.waitForSelector(".welcome");
     assert.deepEqual(await titles(), ["About hares"]);

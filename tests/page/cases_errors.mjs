@@ -19,7 +19,11 @@ export const errorCases = {
   "401 asks for the key and sends it": async ({ open, mock }) => {
     const refuse = (reply) => {
       if (reply.request.headers.authorization === "Bearer secret-key") return false;
-      reply.error(401, { message: "Invalid API key.", type: "authentication_error", code: "invalid_api_key" }, { "WWW-Authenticate": "Bearer" });
+      reply.error(
+        401,
+        { message: "Invalid API key.", type: "authentication_error", code: "invalid_api_key" },
+        { "WWW-Authenticate": "Bearer" },
+      );
       return true;
     };
     mock.respondModels = refuse;
@@ -37,12 +41,17 @@ export const errorCases = {
     await field.press("Enter");
     await visit.page.waitForSelector(".answer .markdown:has-text('A short answer')");
     await visit.page.waitForSelector(".banner", { state: "detached" });
-    const kept = await visit.page.evaluate(() => [JSON.stringify({ ...localStorage }).includes("secret-key"), JSON.stringify({ ...sessionStorage }).includes("secret-key")]);
+    const kept = await visit.page.evaluate(() => [
+      JSON.stringify({ ...localStorage }).includes("secret-key"),
+      JSON.stringify({ ...sessionStorage }).includes("secret-key"),
+    ]);
     assert.deepEqual(kept, [false, true], "the key is kept for the tab alone");
   },
 
   "429 shows the message and can be retried": async ({ open, mock }) => {
-    failOnce(mock, (reply) => reply.error(429, { message: "The queue is full.", type: "rate_limit_error", code: "queue_full" }, { "Retry-After": "7" }));
+    failOnce(mock, (reply) =>
+      reply.error(429, { message: "The queue is full.", type: "rate_limit_error", code: "queue_full" }, { "Retry-After": "7" }),
+    );
     const visit = await open();
     await visit.ask("Hello");
     assert.match(await visit.page.locator(".error").innerText(), /The queue is full\..*7 s/);
@@ -50,7 +59,14 @@ export const errorCases = {
   },
 
   "503 while the model loads: the page waits, then answers": async ({ open, mock }) => {
-    const loading = (reply) => (reply.error(503, { message: "The model is being loaded: 40 %.", type: "unavailable_error", code: "model_loading" }, { "Retry-After": "1" }), true);
+    const loading = (reply) => (
+      reply.error(
+        503,
+        { message: "The model is being loaded: 40 %.", type: "unavailable_error", code: "model_loading" },
+        { "Retry-After": "1" },
+      ),
+      true
+    );
     mock.respondModels = loading;
     const visit = await open();
     await visit.page.waitForSelector(".banner.loading:has-text('40 %')");
@@ -146,12 +162,17 @@ export const errorCases = {
     const visit = await open();
     await visit.page.evaluate(() => {
       localStorage.setItem("infernum.conversations", '[{"id":"a","title":"Kept","updated":1},{"id":5},null,"x"]');
-      localStorage.setItem("infernum.conversation.a", '{"messages":[null,{"id":"m","role":"user","content":"hello"},{"role":"assistant"},7]}');
+      localStorage.setItem(
+        "infernum.conversation.a",
+        '{"messages":[null,{"id":"m","role":"user","content":"hello"},{"role":"assistant"},7,' +
+          '{"id":"n","role":"assistant","content":"hi","finish":4,"error":{"message":{}},"stats":{"completionTokens":"x","bill":[]}}]}',
+      );
       localStorage.setItem("infernum.current", '"a"');
       localStorage.setItem("infernum.settings", "{broken");
     });
     await visit.page.reload();
     await visit.page.waitForSelector(".bubble:text('hello')");
     assert.deepEqual(await visit.page.locator(".conversations .open").allInnerTexts(), ["Kept"]);
+    assert.match(await visit.lastAnswer.innerText(), /^hi\s+interrupted$/);
   },
 };

@@ -14,13 +14,13 @@ const attacks = [
   `<base href="${evil}/"><meta http-equiv=refresh content="0;url=${evil}">`,
   `<form action="${evil}"><input name=q autofocus onfocus=alert(7)><button>send</button></form>`,
   "[js](javascript:alert(8)) [data](data:text/html,<script>alert(9)</script>) [vb](vbscript:x) [tab](java\tscript:alert(1)) [ok](https://example.org) [file](file:///etc/passwd) [rel](/v1/models)",
-  "<a href=\"javascript:alert(10)\" onclick=alert(11)>click</a> <details open ontoggle=alert(12)><summary>s</summary></details>",
+  '<a href="javascript:alert(10)" onclick=alert(11)>click</a> <details open ontoggle=alert(12)><summary>s</summary></details>',
   "`<img src=x onerror=alert(13)>` and &lt;script&gt;alert(14)&lt;/script&gt;",
-  "```\"><img/src=x/onerror=alert(15)>\n</code></pre><script>alert(16)</script>\n```",
+  '```"><img/src=x/onerror=alert(15)>\n</code></pre><script>alert(16)</script>\n```',
   "```html\n<script>alert(17)</script>\n```",
   "| a | <img src=x onerror=alert(18)> |\n|---|---|\n| <script>alert(19)</script> | b |",
-  "<math><mtext><table><mglyph><style><!--</style><img title=\"--&gt;&lt;img src=1 onerror=alert(20)&gt;\">",
-  "<noscript><p title=\"</noscript><img src=x onerror=alert(21)>\"></noscript><template><script>alert(22)</script></template>",
+  '<math><mtext><table><mglyph><style><!--</style><img title="--&gt;&lt;img src=1 onerror=alert(20)&gt;">',
+  '<noscript><p title="</noscript><img src=x onerror=alert(21)>"></noscript><template><script>alert(22)</script></template>',
   `[ref]: javascript:alert(23)\n\n[ref] <div id="app" class="composer">clobber</div><a id=documentElement name=body>x</a>`,
   "<br onload=alert(24)> H<sub>2</sub>O <b onmouseover=alert(25)>bold</b> <custom-element>z</custom-element>",
 ];
@@ -37,7 +37,14 @@ export const hostileCases = {
       const answer = document.querySelector(".answer");
       const names = new Set([...answer.querySelectorAll("*")].flatMap((element) => [...element.attributes].map(({ name }) => name)));
       return {
-        elements: [...answer.querySelectorAll(".markdown *")].map(({ tagName }) => tagName).filter((name) => !/^(A|B|BLOCKQUOTE|BR|BUTTON|CODE|DEL|DIV|EM|H\d|HR|I|LI|OL|P|PRE|SPAN|STRONG|SUB|SUP|TABLE|TBODY|TD|TH|THEAD|TR|U|UL)$/.test(name)),
+        elements: [...answer.querySelectorAll(".markdown *")]
+          .map(({ tagName }) => tagName)
+          .filter(
+            (name) =>
+              !/^(A|B|BLOCKQUOTE|BR|BUTTON|CODE|DEL|DIV|EM|H\d|HR|I|LI|OL|P|PRE|SPAN|STRONG|SUB|SUP|TABLE|TBODY|TD|TH|THEAD|TR|U|UL)$/.test(
+                name,
+              ),
+          ),
         attributes: [...names].filter((name) => /^on|style|src/.test(name)),
         links: [...answer.querySelectorAll("a")].map((link) => [link.getAttribute("href"), link.rel, link.target]),
         apps: document.querySelectorAll("#app").length,
@@ -72,7 +79,8 @@ export const hostileCases = {
   "hostile tokens in the probability view are text": async ({ open, mock }) => {
     const { token } = await import("./mock_server.mjs");
     const halves = [0xf0, 0x9f].map((byte) => ({ token: "\ufffd", logprob: -2, bytes: [byte], top_logprobs: [] }));
-    mock.respond = (reply) => reply.answer([token("<img src=x onerror=alert(1)>", -3, [{ token: "<script>", logprob: -1, bytes: [60] }]), ...halves, token("\n")]);
+    mock.respond = (reply) =>
+      reply.answer([token("<img src=x onerror=alert(1)>", -3, [{ token: "<script>", logprob: -1, bytes: [60] }]), ...halves, token("\n")]);
     const visit = await open();
     await visit.button("Token probabilities").click();
     await visit.ask("Go");
@@ -82,7 +90,17 @@ export const hostileCases = {
   },
 
   "nesting without end does not break the page": async ({ open, mock }) => {
-    mock.respond = (reply) => reply.answer([">".repeat(20_000), "\n\n", "[".repeat(5_000), "\n\n", "* ".repeat(3_000), "\n\n", "**a ".repeat(3_000), "\n\nstill here"]);
+    mock.respond = (reply) =>
+      reply.answer([
+        ">".repeat(20_000),
+        "\n\n",
+        "[".repeat(5_000),
+        "\n\n",
+        "* ".repeat(3_000),
+        "\n\n",
+        "**a ".repeat(3_000),
+        "\n\nstill here",
+      ]);
     const visit = await open();
     await visit.ask("Nest");
     assert.match(await visit.lastAnswer.innerText(), /still here/);
@@ -93,7 +111,12 @@ export const hostileCases = {
     const block = `${paragraph}\n\n- one\n- two\n\n\`\`\`js\n${"const x = 1;\n".repeat(20)}\`\`\`\n\n`;
     const visit = await open();
     const time = async (blocks) => {
-      mock.respond = (reply) => reply.answer(Array.from({ length: blocks }, () => block).join("").match(/[^]{1,40}/g));
+      mock.respond = (reply) =>
+        reply.answer(
+          Array.from({ length: blocks }, () => block)
+            .join("")
+            .match(/[^]{1,40}/g),
+        );
       await visit.button("New conversation").click();
       const start = performance.now();
       await visit.send("Long");

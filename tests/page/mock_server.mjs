@@ -5,7 +5,13 @@ import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const types = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml" };
+const types = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".svg": "image/svg+xml",
+  ".txt": "text/plain; charset=utf-8",
+};
 const policyHeader = new URL("../../src/server/web_files.h", import.meta.url);
 
 /** The policy that the real server sends, read where it is defined. */
@@ -24,10 +30,22 @@ export const token = (text, logprob = -0.05, others = []) => {
 };
 const words = (text) => text.match(/\s*\S+|\s+$/g) ?? [];
 
+const timings = {
+  queue_ms: 0.25,
+  prefill_ms: 34,
+  decode_ms: 1512.5,
+  total_ms: 1547,
+  prompt_tokens: 20,
+  cached_tokens: 16,
+  cache_limit: "none",
+  generated_tokens: 6,
+  preemptions: 0,
+};
+
 /** The means by which a test answers one request. */
 class Reply {
   constructor(request, body, response) {
-    Object.assign(this, { request, body, response, closed: false });
+    Object.assign(this, { request, body, response, closed: false, sent: 0 });
     this.release = () => undefined;
     response.on("drain", () => this.release());
     response.on("close", () => {
@@ -43,8 +61,10 @@ class Reply {
 
   async event(data) {
     if (this.closed) return;
-    if (!this.response.headersSent) this.response.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache" });
-    if (!this.response.write(`data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`)) await new Promise((resolve) => (this.release = resolve));
+    if (!this.response.headersSent)
+      this.response.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache" });
+    if (!this.response.write(`data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`))
+      await new Promise((resolve) => (this.release = resolve));
   }
 
   get chat() {
@@ -53,16 +73,29 @@ class Reply {
 
   chunk(choice) {
     const object = this.chat ? "chat.completion.chunk" : "text_completion";
-    return this.event({ id: "chatcmpl-1", object, created: 1, model: this.body.model, choices: [{ index: 0, finish_reason: null, ...choice }], usage: null });
+    return this.event({
+      id: "chatcmpl-1",
+      object,
+      created: 1,
+      model: this.body.model,
+      choices: [{ index: 0, finish_reason: null, ...choice }],
+      ...(this.body.stream_options?.include_usage ? { usage: this.body.stream_options.continuous_usage_stats ? this.usage : null } : {}),
+    });
+  }
+
+  get usage() {
+    return { prompt_tokens: 20, completion_tokens: this.sent, total_tokens: 20 + this.sent };
   }
 
   /** `pieces`: texts, or tokens with probabilities. */
   async send(pieces, delayMs = 0, field = "content") {
     for (const piece of pieces) {
       if (this.closed) return;
+      this.sent += 1;
       const text = typeof piece === "string" ? piece : piece.token;
       const info = typeof piece === "string" ? token(piece) : piece;
-      if (this.chat) await this.chunk({ delta: { [field]: text }, ...(this.body.logprobs ? { logprobs: { content: [info], refusal: null } } : {}) });
+      if (this.chat)
+        await this.chunk({ delta: { [field]: text }, ...(this.body.logprobs ? { logprobs: { content: [info], refusal: null } } : {}) });
       else await this.chunk({ text, ...(this.body.logprobs ? { logprobs: legacy(info) } : {}) });
       if (delayMs) await sleep(delayMs);
     }
@@ -72,11 +105,12 @@ class Reply {
     if (this.chat) await this.chunk({ delta: { role: "assistant", content: "" } });
   }
 
-  async end(tokens, finish_reason = "stop") {
+  async end(finish_reason = "stop") {
     await this.chunk(this.chat ? { delta: {}, finish_reason } : { text: "", finish_reason });
     if (this.body.stream_options?.include_usage) {
-      const usage = { prompt_tokens: 20, completion_tokens: tokens, total_tokens: 20 + tokens };
-      await this.event({ id: "chatcmpl-1", object: "chat.completion.chunk", created: 1, model: this.body.model, choices: [], usage });
+      const extra = this.body.infernum?.timings ? { infernum: { timings } } : {};
+      const object = this.chat ? "chat.completion.chunk" : "text_completion";
+      await this.event({ id: "chatcmpl-1", object, created: 1, model: this.body.model, choices: [], usage: this.usage, ...extra });
     }
     await this.event("[DONE]");
     this.response.end();
@@ -88,12 +122,17 @@ class Reply {
     await this.begin();
     await this.send(words(reasoning), delayMs, "reasoning_content");
     await this.send(pieces, delayMs);
-    await this.end(pieces.length, finish);
+    await this.end(finish);
   }
 }
 
 function legacy(info) {
-  return { tokens: [info.token], token_logprobs: [info.logprob], top_logprobs: [Object.fromEntries(info.top_logprobs.map(({ token: name, logprob }) => [name, logprob]))], text_offset: [0] };
+  return {
+    tokens: [info.token],
+    token_logprobs: [info.logprob],
+    top_logprobs: [Object.fromEntries(info.top_logprobs.map(({ token: name, logprob }) => [name, logprob]))],
+    text_offset: [0],
+  };
 }
 
 export class MockServer {
@@ -157,7 +196,12 @@ export class MockServer {
       response.writeHead(404).end();
       return;
     }
-    const headers = { "Content-Type": types[extname(name)] ?? "application/octet-stream", "Content-Security-Policy": this.policy, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer" };
+    const headers = {
+      "Content-Type": types[extname(name)] ?? "application/octet-stream",
+      "Content-Security-Policy": this.policy,
+      "X-Content-Type-Options": "nosniff",
+      "Referrer-Policy": "no-referrer",
+    };
     response.writeHead(200, headers).end(readFileSync(name));
   }
 }

@@ -12,7 +12,8 @@ import { MockServer } from "./mock_server.mjs";
 
 const realUrl = process.env.INFERNUM_URL;
 const dist = resolve(process.env.INFERNUM_PAGE_DIST ?? new URL("../../src/server/web/dist", import.meta.url).pathname);
-if (!realUrl && !existsSync(dist)) throw new Error(`no built page at ${dist}: run npm ci && npm run build in src/server/web, or name it by INFERNUM_PAGE_DIST`);
+if (!realUrl && !existsSync(dist))
+  throw new Error(`no built page at ${dist}: run npm ci && npm run build in src/server/web, or name it by INFERNUM_PAGE_DIST`);
 
 const browser = new Browser();
 const mock = realUrl ? null : new MockServer(dist);

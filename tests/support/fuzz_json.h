@@ -84,34 +84,40 @@ inline std::vector<std::string> tokenizer_json_seeds() {
     "rstrip":true,"single_word":true,"normalized":true}],)";
   const std::string bytes = R"("model":{"type":"BPE","vocab":{"H":0,"e":1,"l":2,"o":3,"\u0120":4,"ll":5,"llo":6,"\u0120H":7},
     "merges":["l l",["ll","o"],"\u0120 H"]}})";
-  return {
-      "{" + added +
-          R"("normalizer":{"type":"NFC"},"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":
-            "(?i:'s|'t)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|\\s+"},"behavior":"Isolated","invert":false},{"type":"Digits","individual_digits":true},
-            {"type":"ByteLevel","add_prefix_space":false,"use_regex":false}]},"post_processor":{"type":"Sequence","processors":[{"type":"ByteLevel"},
+  return {"{" + added +
+              R"("normalizer":{"type":"NFC"},"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":
+            "(?i:'s|'t)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|\\s+"},"behavior":"Isolated","invert":false},{"type":"Digits",
+              "individual_digits":true},
+            {"type":"ByteLevel","add_prefix_space":false,"use_regex":false}]},"post_processor":{"type":"Sequence",
+              "processors":[{"type":"ByteLevel"},
             {"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],
             "special_tokens":{"<s>":{"id":"<s>","ids":[8],"tokens":["<s>"]}}}]},"decoder":{"type":"ByteLevel"},)" +
-          bytes,
-      "{" + added + R"("pre_tokenizer":{"type":"ByteLevel","add_prefix_space":true,"use_regex":true},"decoder":{"type":"ByteLevel"},)" +
-          bytes,
-      "{" + added +
-          R"("normalizer":{"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"\u2581"},{"type":"Replace","pattern":{"String":" "},
+              bytes,
+          "{" + added + R"("pre_tokenizer":{"type":"ByteLevel","add_prefix_space":true,"use_regex":true},"decoder":{"type":"ByteLevel"},)" +
+              bytes,
+          "{" + added +
+              R"("normalizer":{"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"\u2581"},{"type":"Replace",
+            "pattern":{"String":" "},
             "content":"\u2581"},{"type":"Strip","strip_left":true},{"type":"StripAccents"},{"type":"NFKD"},{"type":"Nmt"}]},
             "decoder":{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"\u2581"},"content":" "},{"type":"ByteFallback"},
             {"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]},"model":{"type":"BPE","unk_token":"?","byte_fallback":true,
-            "fuse_unk":true,"ignore_merges":true,"vocab":{"?":0,"<0x0A>":1,"<0xC3>":2,"\u2581":3,"l":4,"ll":5,"H":6,"o":7},"merges":["l l"]}})",
-      "{" + added +
-          R"("pre_tokenizer":{"type":"Metaspace","replacement":"\u2581","prepend_scheme":"first","split":true},"decoder":{"type":"Metaspace",
+            "fuse_unk":true,"ignore_merges":true,"vocab":{"?":0,"<0x0A>":1,"<0xC3>":2,"\u2581":3,"l":4,"ll":5,"H":6,"o":7},
+            "merges":["l l"]}})",
+          "{" + added +
+              R"("pre_tokenizer":{"type":"Metaspace","replacement":"\u2581","prepend_scheme":"first","split":true},
+            "decoder":{"type":"Metaspace",
             "replacement":"\u2581","prepend_scheme":"always"},"model":{"type":"Unigram","unk_id":0,"byte_fallback":false,
             "vocab":[["<unk>",0],["\u2581",-1.5],["\u2581Hello",-2],["l",-3],["o",-4.5],["e",-5]]}})",
-      "{" + added +
-          R"("normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,"strip_accents":null,"lowercase":true},
+          "{" + added +
+              R"("normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,"strip_accents":null,"lowercase":true},
             "pre_tokenizer":{"type":"BertPreTokenizer"},"post_processor":{"type":"BertProcessing","sep":["<s>",8],"cls":["<s>",8]},
             "decoder":{"type":"WordPiece","prefix":"##","cleanup":true},"model":{"type":"WordPiece","unk_token":"[UNK]",
             "continuing_subword_prefix":"##","max_input_chars_per_word":20,"vocab":{"[UNK]":0,"hello":1,"##o":2,"he":3,"##l":4,"!":5}}})",
-      "{" + added +
-          R"("normalizer":{"type":"Lowercase"},"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},{"type":"Punctuation",
-            "behavior":"MergedWithPrevious"},{"type":"CharDelimiterSplit","delimiter":"-"},{"type":"FixedLength","length":3},{"type":"Whitespace"}]},
+          "{" + added +
+              R"("normalizer":{"type":"Lowercase"},"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},
+            {"type":"Punctuation",
+            "behavior":"MergedWithPrevious"},{"type":"CharDelimiterSplit","delimiter":"-"},{"type":"FixedLength","length":3},
+              {"type":"Whitespace"}]},
             "post_processor":{"type":"RobertaProcessing","sep":["<s>",8],"cls":["<s>",8],"trim_offsets":true,"add_prefix_space":true},
             "decoder":{"type":"BPEDecoder","suffix":"</w>"},"model":{"type":"WordLevel","unk_token":"?","vocab":{"?":0,"hel":1,"lo":2}}})"};
 }

@@ -26,7 +26,7 @@ struct AttentionTile {
   float* scratch;  ///< tile_scratch() floats
 };
 
-/// Keys handled between two rescalings of the running sums.
+/// Keys handled between two rescalings of the running sums: from one multiple of this to the next, whatever the first key is.
 inline constexpr int64_t tile_keys = 64;
 inline constexpr int64_t tile_scratch(int64_t rows, int64_t key_dim) { return rows * tile_keys + 16 * key_dim; }
 
@@ -53,7 +53,15 @@ struct AttentionWork {
   int window = 0, chunk = 0;
 };
 
-/// Few query rows with many keys split the keys over the threads and merge the parts.
+/// Keys from `key` on that are attended to apart and then merged, in order: few query rows with many keys spread such parts over the
+/// threads. They depend on nothing but the position, so that a row has the same bits in any company. 16 parts from one power of two to the
+/// next bound what the parts of a long sequence take.
+constexpr int64_t part_end(int64_t key) {
+  int64_t size = 256;
+  while (size * 32 <= key) size *= 2;
+  return key / size * size + size;
+}
+
 void run_attention(Queue<Cpu>& queue, const AttentionWork& work);
 
 }  // namespace infernum

@@ -11,42 +11,56 @@
 namespace infernum {
 namespace {
 
+#if defined(__AVX512F__)
+constexpr int most_rows = 8;  // whose sums stay in registers
+#else
+constexpr int most_rows = 4;
+#endif
 constexpr float masked = -1e30f;  // finite, so that a chunk without visible keys stays free of NaN and is wiped by the next rescaling
 
-/// s (N rows, stride tile_keys) = q (N, D) * kt (D, 16). C independent sums per row hide the latency of the additions when rows are few.
-template <int N, int C, class T>
+/// s (N rows, stride tile_keys) = q (N, D) * kt (D, 16). Two sums per row, for even and odd components, hide the latency of the additions
+/// when rows are few; it is two for any N, so that a score does not depend on the rows beside it.
+template <int N, class T>
 inline void score_rows(float* s, const float* q, const T* kt, int64_t key_dim) {
-  Vec acc[N][C] = {};
+  Vec even[N] = {}, odd[N] = {};
   int64_t d = 0;
-  for (; d + C <= key_dim; d += C)
-    for (int c = 0; c < C; c++) {
-      const Vec k = load(kt + (d + c) * lanes);
-      for (int n = 0; n < N; n++) acc[n][c] += q[n * key_dim + d + c] * k;
-    }
-  for (; d < key_dim; d++) {
-    const Vec k = load(kt + d * lanes);
-    for (int n = 0; n < N; n++) acc[n][0] += q[n * key_dim + d] * k;
+  for (; d + 2 <= key_dim; d += 2) {
+    const Vec k0 = load(kt + d * lanes), k1 = load(kt + (d + 1) * lanes);
+    for (int n = 0; n < N; n++) even[n] += q[n * key_dim + d] * k0;
+    for (int n = 0; n < N; n++) odd[n] += q[n * key_dim + d + 1] * k1;
   }
-  for (int n = 0; n < N; n++) {
-    Vec total = acc[n][0];
-    for (int c = 1; c < C; c++) total += acc[n][c];
-    store(s + n * tile_keys, total);
-  }
+  if (d < key_dim)
+    for (int n = 0; n < N; n++) even[n] += q[n * key_dim + d] * load(kt + d * lanes);
+  for (int n = 0; n < N; n++) store(s + n * tile_keys, even[n] + odd[n]);
 }
 
-/// out (N rows, W * 16 columns) += p (N, keys) * v (keys, D) over one block; rows of v lie `stride` apart.
+/// The first `count` of 16 numbers, zero behind them.
+template <class T>
+inline Vec load_part(const T* p, int64_t count) {
+  T part[lanes] = {};
+  std::memcpy(part, p, static_cast<size_t>(count) * sizeof(T));
+  return load(part);
+}
+
+/// out (N rows, W * 16 columns, or the last `columns` of them where W is 0) += p (N, keys) * v (keys, D) over one block; rows of v lie
+/// `stride` apart.
 template <int N, int W, class T>
-inline void add_values(float* out, const float* p, const T* v, int64_t keys, int64_t value_dim, int64_t stride) {
-  Vec acc[N][W];
+inline void add_values(float* out, const float* p, const T* v, int64_t keys, int64_t value_dim, int64_t stride, int64_t columns = 0) {
+  constexpr int vectors = W ? W : 1;
+  Vec acc[N][vectors];
   for (int n = 0; n < N; n++)
-    for (int w = 0; w < W; w++) acc[n][w] = load(out + n * value_dim + w * lanes);
+    for (int w = 0; w < vectors; w++) acc[n][w] = W ? load(out + n * value_dim + w * lanes) : load_part(out + n * value_dim, columns);
   for (int64_t j = 0; j < keys; j++)
-    for (int w = 0; w < W; w++) {
-      const Vec value = load(v + j * stride + w * lanes);
+    for (int w = 0; w < vectors; w++) {
+      const Vec value = W ? load(v + j * stride + w * lanes) : load_part(v + j * stride, columns);
       for (int n = 0; n < N; n++) acc[n][w] += p[n * tile_keys + j] * value;
     }
   for (int n = 0; n < N; n++)
-    for (int w = 0; w < W; w++) store(out + n * value_dim + w * lanes, acc[n][w]);
+    for (int w = 0; w < vectors; w++)
+      if (W)
+        store(out + n * value_dim + w * lanes, acc[n][w]);
+      else
+        std::memcpy(out + n * value_dim, &acc[n][w], static_cast<size_t>(columns) * sizeof(float));
 }
 
 template <int N, class T>
@@ -54,9 +68,7 @@ inline void add_value_rows(float* out, const float* p, const T* v, int64_t keys,
   int64_t d = 0;
   for (; d + 4 * lanes <= value_dim; d += 4 * lanes) add_values<N, 4>(out + d, p, v + d, keys, value_dim, stride);
   for (; d + lanes <= value_dim; d += lanes) add_values<N, 1>(out + d, p, v + d, keys, value_dim, stride);
-  for (; d < value_dim; d++)
-    for (int n = 0; n < N; n++)
-      for (int64_t j = 0; j < keys; j++) out[n * value_dim + d] += p[n * tile_keys + j] * static_cast<float>(v[j * stride + d]);
+  if (d < value_dim) add_values<N, 0>(out + d, p, v + d, keys, value_dim, stride, value_dim - d);
 }
 
 inline Vec tanh(Vec x) { return 1.f - 2.f / (exp(x + x) + 1.f); }
@@ -112,10 +124,11 @@ template <class T>
 void score_block(const AttentionTile& t, float* s, const T* kt) {
   const int64_t D = t.key_dim;
   int64_t r = 0;
-  for (; r + 8 <= t.rows; r += 8) score_rows<8, 1>(s + r * tile_keys, t.q + r * D, kt, D);
-  for (; r + 4 <= t.rows; r += 4) score_rows<4, 2>(s + r * tile_keys, t.q + r * D, kt, D);
-  for (; r + 2 <= t.rows; r += 2) score_rows<2, 4>(s + r * tile_keys, t.q + r * D, kt, D);
-  for (; r < t.rows; r++) score_rows<1, 4>(s + r * tile_keys, t.q + r * D, kt, D);
+  for (; r + most_rows <= t.rows; r += most_rows) score_rows<most_rows>(s + r * tile_keys, t.q + r * D, kt, D);
+  if constexpr (most_rows > 4)
+    for (; r + 4 <= t.rows; r += 4) score_rows<4>(s + r * tile_keys, t.q + r * D, kt, D);
+  for (; r + 2 <= t.rows; r += 2) score_rows<2>(s + r * tile_keys, t.q + r * D, kt, D);
+  for (; r < t.rows; r++) score_rows<1>(s + r * tile_keys, t.q + r * D, kt, D);
 }
 
 template <class T>
@@ -133,8 +146,9 @@ void attend(const AttentionTile& t) {
   std::fill_n(t.highest, t.rows, masked);
   std::fill_n(t.total, t.rows, 0.f);
   std::fill_n(t.out, t.rows * t.value_dim, 0.f);
-  for (int64_t first = t.first_key; first < t.end_key; first += tile_keys) {
-    const int64_t keys = std::min(tile_keys, t.end_key - first), blocks = (keys + lanes - 1) / lanes;
+  for (int64_t first = t.first_key, next; first < t.end_key; first = next) {
+    next = std::min(t.end_key, first / tile_keys * tile_keys + tile_keys);
+    const int64_t keys = next - first, blocks = (keys + lanes - 1) / lanes;
     const int32_t* block = t.block_table + first / lanes;
     for (int64_t b = 0; b < blocks; b++) {
       const T* k = static_cast<const T*>(t.k) + block[b] * t.block_stride;
@@ -147,7 +161,9 @@ void attend(const AttentionTile& t) {
     }
     for (int64_t r = 0; r < t.rows; r++) {
       const float factor = softmax_row(t, r, s + r * tile_keys, first, keys, t.highest[r], t.total[r]);
-      if (factor != 1)
+      if (factor == 0)
+        std::fill_n(t.out + r * t.value_dim, t.value_dim, 0.f);
+      else if (factor != 1)
         for (int64_t d = 0; d < t.value_dim; d++) t.out[r * t.value_dim + d] *= factor;
     }
     for (int64_t b = 0; b < blocks; b++)  // slots behind the last key may hold another request's NaN

@@ -57,8 +57,8 @@ void dense(const DenseCall& call) {
 /// Divisions, not products with a rounded reciprocal: q and scale are the same at every level.
 void quantize_row(const float* x, const QuantizedRows& out, int64_t row, StripForm form) {
   const int64_t blocks = out.k / activation_block;
-  int8_t* q = out.q + row * out.k;
-  for (int64_t b = 0; b < blocks; b++, x += activation_block, q += activation_block) {
+  ActivationBlock* to = out.row(row);
+  for (int64_t b = 0; b < blocks; b++, x += activation_block, to++) {
     float largest = 0;
     bool finite = true;
     for (int64_t i = 0; i < activation_block; i++) {
@@ -70,16 +70,10 @@ void quantize_row(const float* x, const QuantizedRows& out, int64_t row, StripFo
     const float scale = !finite ? std::numeric_limits<float>::quiet_NaN() : inverse != 0 ? largest / 127 : 0;
     int32_t sums[2] = {};
     for (int64_t i = 0; i < activation_block; i++) {
-      q[i] = inverse != 0 ? static_cast<int8_t>(std::lrintf(x[i] * inverse)) : int8_t{0};
-      sums[i / 16] += q[i];
+      to->q[i] = inverse != 0 ? static_cast<int8_t>(std::lrintf(x[i] * inverse)) : int8_t{0};
+      sums[i / 16] += to->q[i];
     }
-    const int64_t at = row * blocks + b;
-    out.scale[at] = scale;
-    out.sum[at] = scale * static_cast<float>(sums[0] + sums[1]);
-    if (form.fine)
-      for (int p : {0, 1}) out.bias[2 * at + p] = -form.zero * sums[p];
-    else
-      out.bias[at] = -form.zero * (sums[0] + sums[1]);
+    finish_block(*to, scale, sums[0], sums[1], form);
   }
 }
 
@@ -189,21 +183,18 @@ void dot_lanes(const uint8_t* q, const int8_t* x, int steps, int32_t* sum) {
 }
 
 void strip_row(const StripCall& call, const Strip& strip, int64_t x_row, float* c) {
-  const int64_t block = x_row * (call.x.k / activation_block) + call.block0;
+  const ActivationBlock* x = call.x.row(x_row) + call.block0;
   const int parts = call.form.fine ? 2 : 1, steps = 8 / parts;
-  const int8_t* x = call.x.q + block * activation_block;
-  const int32_t* bias = call.x.bias + block * parts;
   float acc[group_rows] = {};
   for (int64_t b = 0; b < call.blocks; b++) {
-    const float x_scale = call.x.scale[block + b], x_sum = call.x.sum[block + b];
     for (int p = 0; p < parts; p++) {
       int32_t sum[group_rows] = {};
-      dot_lanes(strip.q + 512 * b + 64 * steps * p, x + b * activation_block + 4 * steps * p, steps, sum);
+      dot_lanes(strip.q + 512 * b + 64 * steps * p, x[b].q + 4 * steps * p, steps, sum);
       const float* scale = strip.scale + (b * parts + p) * group_rows;
-      for (int r = 0; r < group_rows; r++) acc[r] += static_cast<float>(sum[r] + bias[b * parts + p]) * (scale[r] * x_scale);
+      for (int r = 0; r < group_rows; r++) acc[r] += static_cast<float>(sum[r] + x[b].bias[p]) * (scale[r] * x[b].scale);
     }
     if (call.form.has_min)
-      for (int r = 0; r < group_rows; r++) acc[r] -= strip.min[b * group_rows + r] * x_sum;
+      for (int r = 0; r < group_rows; r++) acc[r] -= strip.min[b * group_rows + r] * x[b].sum;
   }
   for (int r = 0; r < group_rows; r++) c[r] = call.accumulate ? c[r] + acc[r] : acc[r];
 }
@@ -217,6 +208,13 @@ void strip(const StripCall& call) {
 }  // namespace
 
 const GemmKernels gemm_portable{dense<float>, dense<F16>, dense<BF16>, nullptr, quantize_row, unpack, strip, nullptr, 0};
+
+void finish_block(ActivationBlock& block, float scale, int32_t low, int32_t high, StripForm form) {
+  block.scale = scale;
+  block.sum = scale * static_cast<float>(low + high);
+  block.bias[0] = -form.zero * (form.fine ? low : low + high);
+  block.bias[1] = -form.zero * high;
+}
 
 const GemmKernels& gemm_kernels([[maybe_unused]] Isa isa) {
 #if defined(__x86_64__)

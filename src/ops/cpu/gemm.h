@@ -10,10 +10,10 @@
 namespace infernum {
 
 // The order of additions of a dense product is the same for any number of tokens, and does not depend on the tile that an output falls in.
-// A vector holds 16 values of k (16 pairs where both sides are BF16). Lane l adds up the l-th values of chunk_vectors vectors, one after the
-// other, each step one multiply-add; what lies behind k counts as zero. Then lanes 8 apart are added, 4, 2, 1, and the sums of the chunks
-// from left to right, starting with c or zero. A caller that cuts k does so at chunks.
-constexpr int64_t chunk_vectors = 32;
+// A vector holds 16 values of k (16 pairs where both sides are BF16), a chunk is chunk_vectors of them. Lane l adds up the l-th values of
+// the vectors of a chunk, one after the other, each step one multiply-add; what lies behind k counts as zero. Then lanes 8 apart are added,
+// 4, 2, 1, and the chunks from left to right, starting with c or zero. A caller that cuts k does so at chunks.
+constexpr int64_t chunk_vectors = 64;
 
 /// c[c_rows[t]][j] (+)= sum over k of x[x_rows[t]] * w[j], t = 0..m-1, j = 0..n-1. Strides of x and w in bytes, of c in floats.
 struct DenseCall {
@@ -31,17 +31,22 @@ struct DenseCall {
 };
 constexpr int64_t dense_workspace_bytes = 424 << 10;
 
-/// Activations as int8: x[k] = scale[k / 32] * q[k], with sums over blocks in the form that the weights ask for (StripForm).
-/// A block with an infinity or NaN has scale NaN and q zero.
-struct QuantizedRows {
-  int8_t* q;      ///< (rows, k)
-  float* scale;   ///< (rows, k / 32)
-  float* sum;     ///< (rows, k / 32): scale * sum of q, where weights have a min
-  int32_t* bias;  ///< (rows, k / 32, or k / 16 for fine scales): -zero * sum of q, where weights have a zero point
-  int64_t k;
+/// 32 activations as int8: x = scale * q. What a kernel needs of them lies together, so that it follows one pointer per token. A block with
+/// an infinity or NaN has scale NaN and q zero.
+constexpr int64_t activation_block = 32;
+struct ActivationBlock {
+  int8_t q[activation_block];
+  float scale;
+  float sum;        ///< scale * sum of q, for weights that have a min
+  int32_t bias[2];  ///< -zero * sum of q, for weights that have a zero point; of each half where scales are fine
 };
 
-constexpr int64_t activation_block = 32;
+struct QuantizedRows {
+  ActivationBlock* blocks;  ///< (rows, k / 32)
+  int64_t k;
+  ActivationBlock* row(int64_t r) const { return blocks + r * (k / activation_block); }
+};
+
 constexpr int64_t group_rows = 16;
 
 /// 16 weight rows as bytes, over the part of k that a caller chose: w = scale * (q - zero), or scale * q - min.
@@ -69,6 +74,9 @@ constexpr StripForm strip_form(DType packed) {
     default: return {0, true, false};
   }
 }
+
+/// Sets what follows q in a block: `low` and `high` are the sums of its halves.
+void finish_block(ActivationBlock& block, float scale, int32_t low, int32_t high, StripForm form);
 
 /// What the 16 nibbles mean where that is no plain number, plus the zero point: IQ4_NL, and the doubled E2M1 of MXFP4.
 constexpr uint8_t iq4_nl_codes[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};

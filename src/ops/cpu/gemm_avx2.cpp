@@ -19,9 +19,9 @@ int32_t sum_of(__m256i v) {
 /// Four vectors are one block of 32. Same rules, and the same divisions, as the portable version.
 void quantize_row(const float* x, const QuantizedRows& out, int64_t row, StripForm form) {
   const int64_t blocks = out.k / activation_block;
-  int8_t* q = out.q + row * out.k;
+  ActivationBlock* to = out.row(row);
   const __m256 top = _mm256_set1_ps(3.40282347e38f), magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
-  for (int64_t b = 0; b < blocks; b++, x += activation_block, q += activation_block) {
+  for (int64_t b = 0; b < blocks; b++, x += activation_block, to++) {
     __m256 v[4], most = _mm256_setzero_ps(), small = _mm256_castsi256_ps(_mm256_set1_epi32(-1));
     for (int i = 0; i < 4; i++) {
       v[i] = _mm256_loadu_ps(x + 8 * i);
@@ -31,7 +31,7 @@ void quantize_row(const float* x, const QuantizedRows& out, int64_t row, StripFo
     }
     const bool finite = _mm256_movemask_ps(small) == 0xff;
     const float largest = largest_of(most);
-    const int64_t at = row * blocks + b;
+    float scale = finite ? 0 : __builtin_nanf("");
     int32_t sums[2] = {};
     if (finite && largest >= 2e-36f) {
       const __m256 inverse = _mm256_set1_ps(127 / largest);
@@ -40,21 +40,14 @@ void quantize_row(const float* x, const QuantizedRows& out, int64_t row, StripFo
       // The packs work within 128-bit halves: dwords come out as 0 2 4 6 1 3 5 7.
       const __m256i words = _mm256_packs_epi16(_mm256_packs_epi32(rounded[0], rounded[1]), _mm256_packs_epi32(rounded[2], rounded[3]));
       const __m256i bytes = _mm256_permutevar8x32_epi32(words, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(q), bytes);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to->q), bytes);
       sums[0] = sum_of(_mm256_add_epi32(rounded[0], rounded[1]));
       sums[1] = sum_of(_mm256_add_epi32(rounded[2], rounded[3]));
-      out.scale[at] = largest / 127;
+      scale = largest / 127;
     } else {
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(q), _mm256_setzero_si256());
-      out.scale[at] = finite ? 0 : __builtin_nanf("");
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to->q), _mm256_setzero_si256());
     }
-    out.sum[at] = out.scale[at] * static_cast<float>(sums[0] + sums[1]);
-    if (form.fine) {
-      out.bias[2 * at] = -form.zero * sums[0];
-      out.bias[2 * at + 1] = -form.zero * sums[1];
-    } else {
-      out.bias[at] = -form.zero * (sums[0] + sums[1]);
-    }
+    finish_block(*to, scale, sums[0], sums[1], form);
   }
 }
 

@@ -11,13 +11,6 @@
 
 namespace infernum {
 
-/// More tokens than this are multiplied through panels, up to it in place: filling a panel costs about 20 tokens.
-constexpr int64_t in_place_tokens = 63;
-void panel_f32_avx512(const DenseCall& call);
-void panel_f16_avx512(const DenseCall& call);
-void panel_bf16_avx512(const DenseCall& call);
-void panel_bf16_bf16_avx512(const DenseCall& call);
-
 void dense_f32_avx512(const DenseCall& call);
 void dense_f16_avx512(const DenseCall& call);
 void dense_bf16_avx512(const DenseCall& call);

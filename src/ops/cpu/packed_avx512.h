@@ -1,6 +1,6 @@
 // Reads packed row groups 32 columns at a time: eight vectors of 16 rows x 4 unsigned bytes, and the scales of the 16 rows.
-// For *_avx512.cpp only; everything is inlined there. No software prefetch: tiles lie in the order they are read, and asking for them 4 KiB
-// ahead cost Zen 4 a quarter of its speed on one core, 5 to 10 % on two.
+// For *_avx512.cpp only; everything is inlined there. No software prefetch here: tiles lie in the order they are read, and for one token
+// asking for them 4 KiB ahead cost Zen 4 a quarter of its speed on one core, 5 to 10 % on two.
 #pragma once
 #include "ops/cpu/gemm_avx512.h"
 #include "ops/cpu/pack.h"

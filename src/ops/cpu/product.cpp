@@ -37,11 +37,11 @@ void narrow(DType type, const float* from, char* to, int64_t n) {
 
 /// What one thread needs to work on a strip.
 struct Workspace {
-  float* c;          // (token_block, strip rows)
-  std::byte* panel;  // for the dense kernels
-  float* dense;      // (strip rows, k chunk): block types dequantised
-  std::byte* raw;    // row groups packed on the fly
-  uint8_t* q;        // two Strips
+  float* c;           // (token_block, strip rows)
+  std::byte* copies;  // for the dense kernels
+  float* dense;       // (strip rows, k chunk): block types dequantised
+  std::byte* raw;     // row groups packed on the fly
+  uint8_t* q;         // two Strips
   float* scale;
   float* min;
 };
@@ -89,7 +89,7 @@ class Products {
   void choose_strips() {
     const int64_t unit = int8_ ? group_rows : 1;
     strip_rows_ = int8_ ? 2 * group_rows : std::clamp(round_up(n_ / (4 * queue_.pool.size()), 32), int64_t{32}, int64_t{192});
-    k_chunk_ = std::min(k_, int8_ ? int64_t{2048} : int64_t{2048});
+    k_chunk_ = std::min(k_, int64_t{2048});  // both this and 1024 are whole chunks (gemm.h)
     if (!plain() && !int8_) k_chunk_ = std::min(k_, int64_t{1024});
     if (most_tokens_ > few_tokens || !(plain() || streams())) return;
     const int64_t row_bytes = std::max<int64_t>(1, matrix_bytes(weights_, group_rows, k_) / group_rows);
@@ -103,7 +103,7 @@ class Products {
     w.c = carver.take<float>(std::min(most_tokens_, token_block) * strip_rows_);
     if (!plain() && !int8_) w.dense = carver.take<float>(strip_rows_ * k_chunk_);
     if (!int8_) {
-      w.panel = carver.take<std::byte>(dense_workspace_bytes);
+      w.copies = carver.take<std::byte>(dense_workspace_bytes);
       return w;
     }
     if (!is_packed(weights_)) w.raw = carver.take<std::byte>(packed_bytes(*int8_, strip_rows_, k_));
@@ -116,8 +116,7 @@ class Products {
   void lay_out(Carver carver, bool count_only) {
     const int64_t rows = x_.rows();
     if (int8_) {
-      const int64_t blocks = rows * k_ / activation_block;
-      xq_ = {carver.take<int8_t>(rows * k_), carver.take<float>(blocks), carver.take<float>(blocks), carver.take<int32_t>(2 * blocks), k_};
+      xq_ = {carver.take<ActivationBlock>(rows * k_ / activation_block), k_};
     } else if (rounded() && kernels_.dense_bf16_bf16) {
       narrow_ = carver.take<BF16>(rows * k_);
     } else if (rounded() || (x_.dtype != DType::F32 && !direct_bf16())) {
@@ -204,7 +203,7 @@ class Products {
         w = reinterpret_cast<const std::byte*>(space.dense);
         w_stride = 4 * k_chunk_;
       }
-      product_of({x + x_element * k0, x_stride, x_rows, w, w_stride, c, c_stride, c_rows, m, rows, k, k0 > 0, space.panel});
+      product_of({x + x_element * k0, x_stride, x_rows, w, w_stride, c, c_stride, c_rows, m, rows, k, k0 > 0, space.copies});
       if (k_ == 0) break;
     }
   }

@@ -124,12 +124,11 @@ template <bool wide>
 template <int tokens, bool wide, bool has_min, bool fine>
 void multiply_tile(const StripCall& call, const Strip& strip, int64_t first, int64_t column) {
   constexpr int parts = fine ? 2 : 1, steps = 8 / parts;
-  const int64_t x_blocks = call.x.k / activation_block;
-  int64_t block[tokens];
+  const ActivationBlock* x[tokens];
   __m256 acc[tokens][2];
 #pragma GCC unroll 4
   for (int t = 0; t < tokens; t++) {
-    block[t] = call.x_rows[first + t] * x_blocks + call.block0;
+    x[t] = call.x.row(call.x_rows[first + t]) + call.block0;
     acc[t][0] = acc[t][1] = _mm256_setzero_ps();
   }
   for (int64_t b = 0; b < call.blocks; b++) {
@@ -138,7 +137,7 @@ void multiply_tile(const StripCall& call, const Strip& strip, int64_t first, int
       __m256i dot[tokens][2];
 #pragma GCC unroll 4
       for (int t = 0; t < tokens; t++)
-        dot[t][0] = dot[t][1] = wide || has_min ? _mm256_setzero_si256() : _mm256_set1_epi32(call.x.bias[(block[t] + b) * parts + p]);
+        dot[t][0] = dot[t][1] = wide || has_min ? _mm256_setzero_si256() : _mm256_set1_epi32(x[t][b].bias[p]);
 #pragma GCC unroll 8
       for (int j = 0; j < steps; j++) {
         const uint8_t* w = strip.q + 512 * b + 64 * (steps * p + j);
@@ -146,10 +145,10 @@ void multiply_tile(const StripCall& call, const Strip& strip, int64_t first, int
 #pragma GCC unroll 4
         for (int t = 0; t < tokens; t++) {
           int32_t lane;
-          __builtin_memcpy(&lane, call.x.q + (block[t] + b) * activation_block + 4 * (steps * p + j), 4);
-          const __m256i x = _mm256_set1_epi32(lane);
-          dot[t][0] = dot4<wide>(dot[t][0], w0, x);
-          dot[t][1] = dot4<wide>(dot[t][1], w1, x);
+          __builtin_memcpy(&lane, x[t][b].q + 4 * (steps * p + j), 4);
+          const __m256i four = _mm256_set1_epi32(lane);
+          dot[t][0] = dot4<wide>(dot[t][0], w0, four);
+          dot[t][1] = dot4<wide>(dot[t][1], w1, four);
         }
       }
 #pragma GCC unroll 2
@@ -157,8 +156,7 @@ void multiply_tile(const StripCall& call, const Strip& strip, int64_t first, int
         const __m256 scale = _mm256_loadu_ps(strip.scale + group_rows * (parts * b + p) + 8 * h);
 #pragma GCC unroll 4
         for (int t = 0; t < tokens; t++)
-          acc[t][h] =
-              _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][h]), _mm256_mul_ps(scale, _mm256_set1_ps(call.x.scale[block[t] + b])), acc[t][h]);
+          acc[t][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t][h]), _mm256_mul_ps(scale, _mm256_set1_ps(x[t][b].scale)), acc[t][h]);
       }
     }
     if constexpr (has_min)
@@ -166,7 +164,7 @@ void multiply_tile(const StripCall& call, const Strip& strip, int64_t first, int
       for (int h = 0; h < 2; h++) {
         const __m256 min = _mm256_loadu_ps(strip.min + group_rows * b + 8 * h);
 #pragma GCC unroll 4
-        for (int t = 0; t < tokens; t++) acc[t][h] = _mm256_fnmadd_ps(min, _mm256_set1_ps(call.x.sum[block[t] + b]), acc[t][h]);
+        for (int t = 0; t < tokens; t++) acc[t][h] = _mm256_fnmadd_ps(min, _mm256_set1_ps(x[t][b].sum), acc[t][h]);
       }
   }
   for (int t = 0; t < tokens; t++)

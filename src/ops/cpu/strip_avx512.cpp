@@ -30,22 +30,15 @@ void unpack(const UnpackCall& call) {
   return _mm512_set1_epi32(lane);
 }
 
-/// `tokens` x `groups` tile over all blocks; the token pointers advance together, one offset for all.
+/// `tokens` x `groups` tile over all blocks.
 template <int groups, int tokens, bool has_min, bool fine>
 void multiply_tile(const StripCall& call, int64_t first) {
   constexpr int parts = fine ? 2 : 1, steps = 8 / parts;
-  const int64_t x_blocks = call.x.k / activation_block;
-  const int8_t* xq[tokens];
-  const float *x_scale[tokens], *x_sum[tokens];
-  const int32_t* bias[tokens];
+  const ActivationBlock* x[tokens];
   __m512 acc[tokens][groups];
 #pragma GCC unroll 8
   for (int t = 0; t < tokens; t++) {
-    const int64_t block = call.x_rows[first + t] * x_blocks + call.block0;
-    xq[t] = call.x.q + block * activation_block;
-    x_scale[t] = call.x.scale + block;
-    x_sum[t] = call.x.sum + block;
-    bias[t] = call.x.bias + block * parts;
+    x[t] = call.x.row(call.x_rows[first + t]) + call.block0;
 #pragma GCC unroll 2
     for (int g = 0; g < groups; g++)
       acc[t][g] = call.accumulate ? _mm512_loadu_ps(call.c + call.c_rows[first + t] * call.c_stride + group_rows * g) : _mm512_setzero_ps();
@@ -58,7 +51,7 @@ void multiply_tile(const StripCall& call, int64_t first) {
 #pragma GCC unroll 8
       for (int t = 0; t < tokens; t++)
 #pragma GCC unroll 2
-        for (int g = 0; g < groups; g++) dot[t][g] = has_min ? _mm512_setzero_si512() : _mm512_set1_epi32(bias[t][parts * b + p]);
+        for (int g = 0; g < groups; g++) dot[t][g] = has_min ? _mm512_setzero_si512() : _mm512_set1_epi32(x[t][b].bias[p]);
 #pragma GCC unroll 8
       for (int j = 0; j < steps; j++) {
         __m512i w[groups];
@@ -66,9 +59,9 @@ void multiply_tile(const StripCall& call, int64_t first) {
         for (int g = 0; g < groups; g++) w[g] = _mm512_load_si512(call.strips[g].q + 512 * b + 64 * (steps * p + j));
 #pragma GCC unroll 8
         for (int t = 0; t < tokens; t++) {
-          const __m512i x = four_values(xq[t] + activation_block * b + 4 * (steps * p + j));
+          const __m512i four = four_values(x[t][b].q + 4 * (steps * p + j));
 #pragma GCC unroll 2
-          for (int g = 0; g < groups; g++) dot[t][g] = _mm512_dpbusd_epi32(dot[t][g], w[g], x);
+          for (int g = 0; g < groups; g++) dot[t][g] = _mm512_dpbusd_epi32(dot[t][g], w[g], four);
         }
       }
 #pragma GCC unroll 2
@@ -78,11 +71,11 @@ void multiply_tile(const StripCall& call, int64_t first) {
         for (int t = 0; t < tokens; t++) {
           const __m512 sum = _mm512_cvtepi32_ps(dot[t][g]);
           if constexpr (!fine)
-            acc[t][g] = _mm512_fmadd_ps(sum, _mm512_mul_ps(scale, _mm512_set1_ps(x_scale[t][b])), acc[t][g]);
+            acc[t][g] = _mm512_fmadd_ps(sum, _mm512_mul_ps(scale, _mm512_set1_ps(x[t][b].scale)), acc[t][g]);
           else if (p == 0)
             part_sum[t][g] = _mm512_mul_ps(sum, scale);
           else
-            acc[t][g] = _mm512_fmadd_ps(_mm512_fmadd_ps(sum, scale, part_sum[t][g]), _mm512_set1_ps(x_scale[t][b]), acc[t][g]);
+            acc[t][g] = _mm512_fmadd_ps(_mm512_fmadd_ps(sum, scale, part_sum[t][g]), _mm512_set1_ps(x[t][b].scale), acc[t][g]);
         }
       }
     }
@@ -91,7 +84,7 @@ void multiply_tile(const StripCall& call, int64_t first) {
       for (int g = 0; g < groups; g++) {
         const __m512 min = _mm512_load_ps(call.strips[g].min + group_rows * b);
 #pragma GCC unroll 8
-        for (int t = 0; t < tokens; t++) acc[t][g] = _mm512_fnmadd_ps(min, _mm512_set1_ps(x_sum[t][b]), acc[t][g]);
+        for (int t = 0; t < tokens; t++) acc[t][g] = _mm512_fnmadd_ps(min, _mm512_set1_ps(x[t][b].sum), acc[t][g]);
       }
   }
 #pragma GCC unroll 8

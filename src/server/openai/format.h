@@ -31,7 +31,7 @@ struct ChunkPart {
   const std::vector<PlacedToken>* tokens = nullptr;
   const std::vector<ScoredToken>* prompt_scores = nullptr;  ///< of an echo
   const TokenIds* ids = nullptr;
-  const TokenIds* prompt = nullptr;  ///< in the choice's first chunk, if ids are wanted
+  const TokenIds* prompt = nullptr;  ///< in the choice's first chunk with text, or a chat's first, if ids are wanted
   size_t character = 0;              ///< characters of the choice's echo: where its tokens' offsets begin
   std::string_view finish_reason;    ///< empty: not finished
   std::string_view stop_reason = "null";

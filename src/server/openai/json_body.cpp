@@ -20,28 +20,30 @@ namespace dom = simdjson::dom;
 /// Counts values and finds keys that repeat: parsers disagree about which of them counts, and a proxy before us may have read the other.
 class Check {
  public:
-  explicit Check(size_t nodes) : left_(nodes) {}
+  explicit Check(const JsonLimits& limits) : limits_(limits), left_(limits.nodes) {}
 
-  void value(const dom::element& at) {
-    if (left_-- == 0) refuse("the request body has too many JSON values");
-    if (at.type() == dom::element_type::ARRAY) {
-      for (const dom::element item : dom::array(at)) value(item);
-    } else if (at.type() == dom::element_type::OBJECT) {
-      object(dom::object(at));
-    }
+  void value(const dom::element& at, size_t depth = 1) {
+    if (left_-- == 0) refuse("the request body has more than " + std::to_string(limits_.nodes) + " JSON values");
+    const bool list = at.type() == dom::element_type::ARRAY, object_here = at.type() == dom::element_type::OBJECT;
+    if ((list || object_here) && depth > limits_.depth)
+      refuse("the request body nests deeper than " + std::to_string(limits_.depth) + " levels");
+    if (list)
+      for (const dom::element item : dom::array(at)) value(item, depth + 1);
+    if (object_here) object(dom::object(at), depth);
   }
 
  private:
-  void object(const dom::object& at) {
+  void object(const dom::object& at, size_t depth) {
     const size_t first = keys_.size();
     for (const auto [key, item] : at) keys_.push_back(key);
     std::sort(keys_.begin() + static_cast<std::ptrdiff_t>(first), keys_.end());
     const auto twice = std::adjacent_find(keys_.begin() + static_cast<std::ptrdiff_t>(first), keys_.end());
     if (twice != keys_.end()) refuse("a key occurs twice in one object of the request body", std::string(twice->substr(0, 64)));
     keys_.resize(first);
-    for (const auto [key, item] : at) value(item);
+    for (const auto [key, item] : at) value(item, depth + 1);
   }
 
+  const JsonLimits& limits_;
   size_t left_;
   std::vector<std::string_view> keys_;
 };
@@ -75,13 +77,13 @@ Json JsonParser::parse(std::string_view body) {
   if (!s.parser || s.capacity < body.size() || s.capacity > std::max(kept, body.size())) {
     s.parser = std::make_unique<dom::parser>();
     s.capacity = std::max<size_t>(body.size(), 16384);
-    // simdjson counts the root as a level of its own.
+    // Bounds the parser's own stack; the exact limit is checked below, since simdjson does not count empty lists.
     if (const auto error = s.parser->allocate(s.capacity, s.limits.depth + 1)) refuse(reason(error));
   }
   dom::element root;
   if (const auto error = s.parser->parse(body.data(), body.size()).get(root)) refuse(reason(error));
   if (!root.is_object()) refuse("the request body must be a JSON object");
-  Check(s.limits.nodes).value(root);
+  Check(s.limits).value(root);
   return root;
 }
 

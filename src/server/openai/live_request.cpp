@@ -12,12 +12,14 @@ double seconds_between(SteadyTime from, SteadyTime to) { return std::chrono::dur
 
 std::string_view route_of(Shape shape) { return shape == Shape::Chat ? "/v1/chat/completions" : "/v1/completions"; }
 
+std::string milliseconds(double seconds) {
+  std::string text;
+  append_number(text, static_cast<double>(static_cast<int64_t>(seconds * 1e6)) / 1e3);
+  return text;
+}
+
 std::string server_timing(const RequestBill& bill) {
-  const auto item = [](const char* name, double seconds) {
-    std::string text = std::string(name) + ";dur=";
-    append_number(text, static_cast<double>(static_cast<int64_t>(seconds * 1e6)) / 1e3);
-    return text;
-  };
+  const auto item = [](const char* name, double seconds) { return std::string(name) + ";dur=" + milliseconds(seconds); };
   return item("queue", bill.queue_seconds) + ", " + item("prefill", bill.prefill_seconds) + ", " + item("decode", bill.decode_seconds);
 }
 
@@ -138,7 +140,13 @@ void LiveRequest::on_event(size_t index, EngineEvent event, SteadyTime now) {
   if (event.end) return end_choice(index, std::move(*event.end), now);
   if (!plan_.stream) return keep_delta(c);
   if (!c.begun) begin_choice(index);
-  if (c.since_chunk >= options_.stream_interval || c.text.tokens() <= 1) write_delta(index, false);
+  if (c.since_chunk >= options_.stream_interval || !c.wrote) write_delta(index, false);
+}
+
+const TokenIds* LiveRequest::say_prompt(size_t index) {
+  if (!plan_.return_ids || choices_[index].prompt_said) return nullptr;
+  choices_[index].prompt_said = true;
+  return &prompt_of(index);
 }
 
 void LiveRequest::begin_choice(size_t index) {
@@ -146,18 +154,21 @@ void LiveRequest::begin_choice(size_t index) {
   c.begun = true;
   ChunkPart part;
   part.index = index;
-  if (plan_.return_ids) part.prompt = &prompt_of(index);
-  if (plan_.shape == Shape::Chat) format_.role_chunk(out_, part, usage());
+  if (plan_.shape == Shape::Chat) {
+    part.prompt = say_prompt(index);
+    format_.role_chunk(out_, part, usage());
+    part.prompt = nullptr;
+  }
   if (!plan_.echo) return;
   part.text = echo_of(index);
   part.prompt_scores = plan_.logprobs >= 0 ? &c.prompt_scores : nullptr;
-  if (!part.text.empty() || part.prompt_scores) format_.chunk(out_, part, usage());
+  if (plan_.shape == Shape::Completion) part.prompt = say_prompt(index);
+  if (!part.text.empty() || part.prompt_scores || part.prompt) format_.chunk(out_, part, usage());
 }
 
 void LiveRequest::write_delta(size_t index, bool last) {
   Choice& c = choices_[index];
   c.since_chunk = 0;
-  const bool first = !c.text.tokens() || c.text.tokens() == 1;
   c.text.take(delta_);
   if (delta_.empty() || (last && plan_.shape == Shape::Completion)) return;
   ChunkPart part;
@@ -165,10 +176,9 @@ void LiveRequest::write_delta(size_t index, bool last) {
   part.text = delta_.text;
   part.tokens = &delta_.tokens;
   part.character = text::count_code_points(echo_of(index));
-  if (plan_.return_ids) {
-    part.ids = &delta_.ids;
-    if (first && plan_.shape == Shape::Completion && !plan_.echo) part.prompt = &prompt_of(index);
-  }
+  if (plan_.return_ids) part.ids = &delta_.ids;
+  part.prompt = say_prompt(index);
+  c.wrote = true;
   format_.chunk(out_, part, plan_.continuous_usage ? usage() : Usage());
 }
 
@@ -184,6 +194,7 @@ void LiveRequest::write_finish(size_t index, SteadyTime now) {
     part.tokens = &delta_.tokens;
     part.character = text::count_code_points(echo_of(index));
     if (plan_.return_ids) part.ids = &delta_.ids;
+    part.prompt = say_prompt(index);
   }
   part.finish_reason = finish_reason(c);
   part.stop_reason = stop;
@@ -322,7 +333,10 @@ void LiveRequest::conclude(int status, std::string_view reason, SteadyTime now) 
   exchange_->note("model", record_.model);
   exchange_->note("finish_reason", record_.finish_reason);
   exchange_->note("prompt_tokens", std::to_string(used.prompt_tokens));
+  exchange_->note("cached_tokens", std::to_string(used.cached_tokens));
   exchange_->note("completion_tokens", std::to_string(used.completion_tokens));
+  exchange_->note("queue_ms", milliseconds(record_.queue_seconds));
+  if (record_.first_token_seconds) exchange_->note("ttft_ms", milliseconds(*record_.first_token_seconds));
 }
 
 void LiveRequest::close() {

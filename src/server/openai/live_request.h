@@ -58,9 +58,11 @@ class LiveRequest {
     ChoiceText text;
     std::vector<ScoredToken> prompt_scores;
     std::optional<RequestEnd> end;
-    bool begun = false;       ///< its first chunk is out
-    bool cancelled = false;   ///< by us, behind a stop string
-    int64_t since_chunk = 0;  ///< tokens
+    bool begun = false;        ///< its first chunk is out
+    bool wrote = false;        ///< so is its first token
+    bool prompt_said = false;  ///< so are the prompt's ids, if they are wanted
+    bool cancelled = false;    ///< by us, behind a stop string
+    int64_t since_chunk = 0;   ///< tokens
     std::optional<SteadyTime> last_token;
     // Of an answer that is not streamed.
     std::string whole;
@@ -75,6 +77,8 @@ class LiveRequest {
   static std::string_view finish_reason(const Choice& choice);
   static std::string stop_reason(const Choice& choice);
 
+  /// The ids of its prompt, once and if they are wanted; else null.
+  const TokenIds* say_prompt(size_t index);
   void note_token(Choice& choice, SteadyTime now);
   void begin_choice(size_t index);
   void write_delta(size_t index, bool last);

@@ -35,21 +35,18 @@ std::vector<Route> OpenAiService::routes() {
   const Handler models = answers([](const State& s, const HttpRequest&) { return s.list_models(); });
   const Handler model = answers([](const State& s, const HttpRequest& r) { return s.show_model(r); });
   std::vector<Route> routes;
-  // Clients are configured with and without /v1 at the end of the address.
-  const auto add = [&](std::string_view method, std::string_view with_prefix, std::string_view without, const Handler& handler) {
-    const bool posts = method == "POST";
-    routes.push_back({method, with_prefix, Access::Key, handler, posts});
-    routes.push_back({method, without, Access::Key, handler, posts});
+  const auto add = [&](std::string_view method, std::string_view path, const Handler& handler) {
+    routes.push_back({method, path, Access::Key, handler, method == "POST"});
   };
-  add("GET", "/v1/models", "/models", models);
-  add("GET", "/v1/models/*", "/models/*", model);
-  add("POST", "/v1/completions", "/completions", reads(&State::read_completion));
-  add("POST", "/v1/chat/completions", "/chat/completions", reads(&State::read_chat));
-  add("POST", "/v1/tokenize", "/tokenize", reads(&State::tokenize));
-  add("POST", "/v1/detokenize", "/detokenize", reads(&State::detokenize));
-  add("POST", "/v1/apply-template", "/apply-template", reads(&State::apply_template));
+  add("GET", "/v1/models", models);
+  add("GET", "/v1/models/*", model);
+  add("POST", "/v1/completions", reads(&State::read_completion));
+  add("POST", "/v1/chat/completions", reads(&State::read_chat));
+  add("POST", "/tokenize", reads(&State::tokenize));
+  add("POST", "/detokenize", reads(&State::detokenize));
+  add("POST", "/apply-template", reads(&State::apply_template));
   if (state_->options().tokenizer_info)
-    add("GET", "/v1/tokenizer_info", "/tokenizer_info", answers([](const State& s, const HttpRequest&) { return s.tokenizer_info(); }));
+    add("GET", "/tokenizer_info", answers([](const State& s, const HttpRequest&) { return s.tokenizer_info(); }));
   return routes;
 }
 

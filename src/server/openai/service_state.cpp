@@ -83,6 +83,9 @@ OpenAiService::State::Outcome OpenAiService::State::read(Reading reading, JsonPa
     return (this->*reading)(parser, request);
   } catch (const ApiError& e) {
     return to_response(e);
+  } catch (const Error& e) {
+    log_warning("request " + request.id + " could not be read: " + e.what());
+    return to_response({400, "the text of this request could not be tokenized", "invalid_value", ""});
   } catch (const std::exception& e) {
     log_warning("request " + request.id + " could not be read: " + e.what());
     return to_response({500, "the request could not be read", "internal_error", "", {{"x-should-retry", "false"}}});

@@ -9,6 +9,7 @@ const types = {
   ".html": "text/html; charset=utf-8",
   ".js": "text/javascript; charset=utf-8",
   ".svg": "image/svg+xml",
+  ".txt": "text/plain; charset=utf-8",
 };
 
 function* filesBelow(folder) {
@@ -46,7 +47,9 @@ const view = (bytes) => `{${literal(bytes)}, ${bytes.length}}`;
 
 const [dist, output] = process.argv.slice(2);
 const entries = [...filesBelow(dist)].map((file) => fileEntry(dist, file)).sort((a, b) => (a.path < b.path ? -1 : 1));
-const rows = entries.map(({ path, type, bytes, gzip, etag, immutable }) => `    {"${path}", "${type}", ${view(bytes)}, ${view(gzip)}, "${etag}", ${immutable}},`);
+const rows = entries.map(
+  ({ path, type, bytes, gzip, etag, immutable }) => `    {"${path}", "${type}", ${view(bytes)}, ${view(gzip)}, "${etag}", ${immutable}},`,
+);
 writeFileSync(
   output,
   `// Written by src/server/web/embed.mjs from the built page.

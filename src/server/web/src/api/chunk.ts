@@ -1,5 +1,5 @@
 // One chunk of a streamed answer, turned from the wire's two shapes (chat, completions) into a Delta. Nothing of the input is trusted.
-import { ApiError, type Candidate, type Delta, type TokenInfo, type Usage } from "./types";
+import { ApiError, type Bill, type Candidate, type Delta, type TokenInfo, type Usage } from "./types";
 
 type Json = Record<string, unknown>;
 
@@ -12,7 +12,12 @@ const number = (value: unknown, otherwise: number): number => (typeof value === 
 export function errorOf(value: unknown, status: number, retryAfterSeconds: number | null): ApiError | null {
   if (!isObject(value) || !value.error) return null;
   const error = isObject(value.error) ? value.error : { message: value.error };
-  return new ApiError(text(error.message) || `The server answered with status ${status}.`, status, text(error.code) || null, retryAfterSeconds);
+  return new ApiError(
+    text(error.message) || `The server answered with status ${status}.`,
+    status,
+    text(error.code) || null,
+    retryAfterSeconds,
+  );
 }
 
 function candidate(value: unknown): Candidate {
@@ -26,6 +31,7 @@ function chatTokens(logprobs: unknown): TokenInfo[] {
   if (!isObject(logprobs)) return [];
   return list(logprobs.content).map((entry) => ({
     ...candidate(entry),
+    special: isObject(entry) && entry.bytes === null,
     top: list(isObject(entry) ? entry.top_logprobs : null).map(candidate),
   }));
 }
@@ -41,7 +47,10 @@ function legacyTokens(logprobs: unknown): TokenInfo[] {
       token: text(token),
       logprob: number(values[i], -9999),
       bytes: null,
-      top: top.map(([name, logprob]) => ({ token: name, logprob: number(logprob, -9999), bytes: null })).sort((a, b) => b.logprob - a.logprob),
+      special: false,
+      top: top
+        .map(([name, logprob]) => ({ token: name, logprob: number(logprob, -9999), bytes: null }))
+        .sort((a, b) => b.logprob - a.logprob),
     };
   });
 }
@@ -51,6 +60,13 @@ function usageOf(value: unknown): Usage | null {
   const prompt_tokens = number(value.prompt_tokens, 0);
   const completion_tokens = number(value.completion_tokens, 0);
   return { prompt_tokens, completion_tokens, total_tokens: number(value.total_tokens, prompt_tokens + completion_tokens) };
+}
+
+function billOf(extra: unknown): Bill | null {
+  const timings = isObject(extra) ? extra.timings : null;
+  if (!isObject(timings)) return null;
+  const names = ["queue_ms", "prefill_ms", "decode_ms", "prompt_tokens", "cached_tokens", "preemptions"] as const;
+  return Object.fromEntries(names.map((name) => [name, number(timings[name], 0)])) as unknown as Bill;
 }
 
 /** Throws ApiError for an error event and SyntaxError for what is no JSON. */
@@ -67,5 +83,6 @@ export function readChunk(data: string): Delta {
     tokens: delta ? chatTokens(choice.logprobs) : legacyTokens(choice.logprobs),
     finish: text(choice.finish_reason) || null,
     usage: isObject(chunk) ? usageOf(chunk.usage) : null,
+    bill: isObject(chunk) ? billOf(chunk.infernum) : null,
   };
 }

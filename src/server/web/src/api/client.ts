@@ -57,7 +57,10 @@ export class Client {
     if (response.ok) return response;
     const retryAfter = retrySeconds(response.headers.get("Retry-After"));
     const value: unknown = await response.json().catch(() => null);
-    throw errorOf(value, response.status, retryAfter) ?? new ApiError(`The server answered with status ${response.status}.`, response.status, null, retryAfter);
+    throw (
+      errorOf(value, response.status, retryAfter) ??
+      new ApiError(`The server answered with status ${response.status}.`, response.status, null, retryAfter)
+    );
   }
 }
 

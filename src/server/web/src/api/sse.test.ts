@@ -8,7 +8,7 @@ const encode = (text: string) => new TextEncoder().encode(text);
 function parse(bytes: Uint8Array, sizes: () => number): string[] {
   const parser = new SseParser();
   const events: string[] = [];
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const size = sizes();
     events.push(...parser.push(bytes.subarray(at, at + size)));
     at += size;
@@ -21,7 +21,11 @@ const stream = encode(
 );
 const expected = ['{"a":"é 😀 \u2028"}', "two\nlines", "", " spaced", "[DONE]"];
 
-test("one piece", () => assert.deepEqual(parse(stream, () => stream.length), expected));
+test("one piece", () =>
+  assert.deepEqual(
+    parse(stream, () => stream.length),
+    expected,
+  ));
 
 test("every split in two", () => {
   for (let at = 1; at < stream.length; ++at) {
@@ -32,13 +36,20 @@ test("every split in two", () => {
 });
 
 test("single bytes and random pieces", () => {
-  assert.deepEqual(parse(stream, () => 1), expected);
+  assert.deepEqual(
+    parse(stream, () => 1),
+    expected,
+  );
   let state = 12345;
   const random = () => ((state = (state * 1103515245 + 12345) & 0x7fffffff) % 7) + 1;
   for (let round = 0; round < 200; ++round) assert.deepEqual(parse(stream, random), expected);
 });
 
-test("an event that never ends is not reported", () => assert.deepEqual(parse(encode("data: half\n"), () => 3), []));
+test("an event that never ends is not reported", () =>
+  assert.deepEqual(
+    parse(encode("data: half\n"), () => 3),
+    [],
+  ));
 
 test("a long line in single bytes costs linear time", () => {
   const time = (n: number) => {

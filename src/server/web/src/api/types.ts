@@ -19,7 +19,19 @@ export interface Candidate {
 }
 
 export interface TokenInfo extends Candidate {
+  /** A token such as the end of a turn, which the text does not show. */
+  special: boolean;
   top: Candidate[];
+}
+
+/** Where the time of a request went, as the server counts it. */
+export interface Bill {
+  queue_ms: number;
+  prefill_ms: number;
+  decode_ms: number;
+  prompt_tokens: number;
+  cached_tokens: number;
+  preemptions: number;
 }
 
 /** One step of an answer, the same for chat and for completions. */
@@ -29,6 +41,7 @@ export interface Delta {
   tokens: TokenInfo[];
   finish: string | null;
   usage: Usage | null;
+  bill: Bill | null;
 }
 
 /** The body of an error, with what the page adds of the response. */

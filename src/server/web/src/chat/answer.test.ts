@@ -4,10 +4,10 @@ import { test } from "node:test";
 import { readChunk } from "../api/chunk";
 import { retrySeconds } from "../api/client";
 import { ApiError, type Delta } from "../api/types";
-import { Answer, contextTokens, tokensPerSecond } from "./answer";
+import { Answer, contextTokens, roomLeft, tokensPerSecond } from "./answer";
 import { newConversation, withMessage } from "./conversation";
 
-const nothing: Delta = { content: "", reasoning: "", tokens: [], finish: null, usage: null };
+const nothing: Delta = { content: "", reasoning: "", tokens: [], finish: null, usage: null, bill: null };
 
 test("the first token starts the clock; the role chunk does not", () => {
   const answer = new Answer(1000);
@@ -18,6 +18,8 @@ test("the first token starts the clock; the role chunk does not", () => {
   assert.equal(content, "aaaaa");
   assert.deepEqual(stats, { promptTokens: null, completionTokens: 5, firstTokenSeconds: 0.5, decodeSeconds: 0.4 });
   assert.equal(tokensPerSecond(stats!), 10);
+  const bill = { queue_ms: 0, prefill_ms: 0, decode_ms: 200, prompt_tokens: 1, cached_tokens: 0, preemptions: 0 };
+  assert.equal(tokensPerSecond({ ...stats!, bill }), 20);
 });
 
 test("usage corrects the count of chunks", () => {
@@ -36,16 +38,39 @@ test("an answer under way adds to the context of the one before", () => {
   assert.equal(contextTokens(newConversation("chat", "")), null);
   talk = withMessage(talk, { id: "2", role: "assistant", content: "", stats: { ...stats, promptTokens: null, completionTokens: 3 } });
   assert.equal(contextTokens(talk), 33);
+  assert.equal(roomLeft(talk, 100), 67);
+  assert.equal(roomLeft(withMessage(talk, { id: "3", role: "user", content: "über" }), 100), 61);
+  assert.equal(roomLeft(talk, undefined), null);
 });
 
 test("chunks of chat, with probabilities", () => {
-  const top_logprobs = [{ token: "é", logprob: -0.1, bytes: [195, 169] }, { token: "\ufffd", logprob: -9999, bytes: [195] }];
+  const top_logprobs = [
+    { token: "é", logprob: -0.1, bytes: [195, 169] },
+    { token: "\ufffd", logprob: -9999, bytes: [195] },
+  ];
   const logprobs = { content: [{ token: "é", logprob: -0.1, bytes: [195, 169], top_logprobs }], refusal: null };
   const delta = readChunk(JSON.stringify({ choices: [{ index: 0, delta: { content: "é" }, logprobs, finish_reason: null }], usage: null }));
   assert.equal(delta.content, "é");
-  assert.deepEqual(delta.tokens, [{ token: "é", logprob: -0.1, bytes: [195, 169], top: top_logprobs }]);
+  assert.deepEqual(delta.tokens, [{ token: "é", logprob: -0.1, bytes: [195, 169], special: false, top: top_logprobs }]);
   assert.equal(readChunk('{"choices":[{"delta":{"reasoning_content":"hm"}}]}').reasoning, "hm");
   assert.deepEqual(readChunk('{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}').usage?.total_tokens, 3);
+});
+
+test("special tokens and the bill", () => {
+  const logprobs = { content: [{ token: "<|im_end|>", logprob: -1, bytes: null, top_logprobs: [] }], refusal: null };
+  assert.equal(readChunk(JSON.stringify({ choices: [{ delta: {}, logprobs }] })).tokens[0]?.special, true);
+  const timings = {
+    queue_ms: 1,
+    prefill_ms: 2,
+    decode_ms: 3,
+    total_ms: 6,
+    prompt_tokens: 9,
+    cached_tokens: 4,
+    cache_limit: "none",
+    preemptions: 0,
+  };
+  const { bill } = readChunk(JSON.stringify({ choices: [], infernum: { timings } }));
+  assert.deepEqual(bill, { queue_ms: 1, prefill_ms: 2, decode_ms: 3, prompt_tokens: 9, cached_tokens: 4, preemptions: 0 });
 });
 
 test("chunks of completions, with probabilities", () => {
@@ -55,9 +80,19 @@ test("chunks of completions, with probabilities", () => {
 });
 
 test("errors and nonsense in a stream", () => {
-  assert.throws(() => readChunk('{"error":{"message":"broken","type":"server_error","param":null,"code":"engine_error"}}'), (error) => error instanceof ApiError && error.code === "engine_error");
+  assert.throws(
+    () => readChunk('{"error":{"message":"broken","type":"server_error","param":null,"code":"engine_error"}}'),
+    (error) => error instanceof ApiError && error.code === "engine_error",
+  );
   assert.throws(() => readChunk("{"), SyntaxError);
-  for (const data of ["null", "3", "[]", '{"choices":{}}', '{"choices":[3]}', '{"choices":[{"delta":{"content":4},"logprobs":{"content":[null,5]}}]}']) {
+  for (const data of [
+    "null",
+    "3",
+    "[]",
+    '{"choices":{}}',
+    '{"choices":[3]}',
+    '{"choices":[{"delta":{"content":4},"logprobs":{"content":[null,5]}}]}',
+  ]) {
     assert.equal(readChunk(data).content, "", data);
   }
 });

@@ -1,5 +1,5 @@
 // An answer while it comes: gathers its deltas and measures them.
-import type { Delta, TokenInfo, Usage } from "../api/types";
+import type { Bill, Delta, TokenInfo, Usage } from "../api/types";
 import type { Conversation, Message, Stats } from "./conversation";
 
 export class Answer {
@@ -9,6 +9,7 @@ export class Answer {
   private readonly tokens: TokenInfo[] = [];
   private count = 0;
   private usage: Usage | null = null;
+  private bill: Bill | null = null;
   private firstAt: number | null = null;
   private lastAt = 0;
   private finish: string | undefined;
@@ -20,7 +21,7 @@ export class Answer {
     this.content += delta.content;
     this.reasoning += delta.reasoning;
     for (const token of delta.tokens) this.tokens.push(token);
-    // A server may send several tokens in one chunk: probabilities and usage count them rightly, chunks are the estimate until then.
+    // A chunk may hold several tokens: usage counts them rightly; a server that sends it with the last chunk only leaves an estimate until then.
     const tokens = delta.tokens.length || (delta.content || delta.reasoning ? 1 : 0);
     this.count += tokens;
     if (tokens > 0) {
@@ -28,6 +29,7 @@ export class Answer {
       this.lastAt = now;
     }
     if (delta.usage) this.usage = delta.usage;
+    if (delta.bill) this.bill = delta.bill;
     if (delta.finish) this.finish = delta.finish;
   }
 
@@ -51,13 +53,23 @@ export class Answer {
       completionTokens: this.usage?.completion_tokens || this.count,
       firstTokenSeconds: (firstAt - this.startedAt) / 1000,
       decodeSeconds: (this.lastAt - firstAt) / 1000,
+      ...(this.bill ? { bill: this.bill } : {}),
     };
   }
 }
 
-/** Tokens a second after the first; null before there is a second token. */
-export function tokensPerSecond({ completionTokens, decodeSeconds }: Stats): number | null {
-  return completionTokens > 1 && decodeSeconds > 0 ? (completionTokens - 1) / decodeSeconds : null;
+/** Tokens a second after the first, by the server's clock once it told; null before there is a second token. */
+export function tokensPerSecond({ completionTokens, decodeSeconds, bill }: Stats): number | null {
+  const seconds = bill ? bill.decode_ms / 1000 : decodeSeconds;
+  return completionTokens > 1 && seconds > 0 ? (completionTokens - 1) / seconds : null;
+}
+
+/** Tokens that a context of `length` has left, if what was written since the last answer took a token a byte. */
+export function roomLeft(conversation: Conversation, length: number | undefined): number | null {
+  const used = contextTokens(conversation);
+  if (length === undefined || used === null) return null;
+  const last = conversation.messages[conversation.messages.length - 1];
+  return length - used - (last?.role === "user" ? new TextEncoder().encode(last.content).length + 1 : 0);
 }
 
 /** Tokens of the context that the conversation takes, as its newest counted answer tells; the answer under way adds to the one before. */

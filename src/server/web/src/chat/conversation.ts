@@ -1,5 +1,5 @@
 // A conversation and the operations on it; values are never changed in place, so that a view can tell by identity what changed.
-import type { TokenInfo } from "../api/types";
+import type { Bill, TokenInfo } from "../api/types";
 
 export interface Stats {
   promptTokens: number | null;
@@ -7,6 +7,7 @@ export interface Stats {
   firstTokenSeconds: number;
   /** From the first token to the last. */
   decodeSeconds: number;
+  bill?: Bill;
 }
 
 /** `stopped`: by the user; `interrupted`: the page was left while the answer came. */
@@ -40,7 +41,14 @@ export interface Conversation {
 let counter = 0;
 export const newId = () => `${Date.now().toString(36)}-${(counter++).toString(36)}-${Math.random().toString(36).slice(2, 8)}`;
 
-export const newConversation = (mode: Mode, system: string): Conversation => ({ id: newId(), title: "", updated: Date.now(), mode, system, messages: [] });
+export const newConversation = (mode: Mode, system: string): Conversation => ({
+  id: newId(),
+  title: "",
+  updated: Date.now(),
+  mode,
+  system,
+  messages: [],
+});
 
 export function withMessage(conversation: Conversation, message: Message): Conversation {
   const title = conversation.title || (message.role === "user" ? titleOf(message.content) : "");
@@ -69,7 +77,8 @@ export function joinText(messages: readonly Message[]): string {
 }
 
 /** A blank before what the user adds to an answer, where there is none; the model's own text follows as it came. */
-export const gapBefore = ({ role, content }: Message, before: string): string => (role === "assistant" || before === "" || /\s$/.test(before) || /^\s/.test(content) ? "" : " ");
+export const gapBefore = ({ role, content }: Message, before: string): string =>
+  role === "assistant" || before === "" || /\s$/.test(before) || /^\s/.test(content) ? "" : " ";
 
 /** What is saved and exported of a message. */
 export function withoutTokens(message: Message): Message {

@@ -3,15 +3,18 @@ import { joinText, type Conversation } from "./conversation";
 import { numberFields, stopStrings, type Settings } from "./settings";
 
 export const topLogprobs = 5;
+const textTokens = 256;
 
 export interface Request {
   path: string;
   body: Record<string, unknown>;
 }
 
-/** `messages` are those to answer: the empty answer that is to be filled is not among them. */
-export function requestOf(conversation: Conversation, model: string, settings: Settings): Request {
-  const body: Record<string, unknown> = { model, stream: true, stream_options: { include_usage: true } };
+/** The conversation ends with what is to be answered. `room`: tokens that the context has left, where that is known. */
+export function requestOf(conversation: Conversation, model: string, settings: Settings, room: number | null): Request {
+  // Usage in every chunk counts tokens and context live.
+  const stream_options = { include_usage: true, continuous_usage_stats: true };
+  const body: Record<string, unknown> = { model, stream: true, stream_options, infernum: { timings: true } };
   for (const { key } of numberFields) {
     const value = settings.sampling[key];
     if (value !== null) body[key] = value;
@@ -19,8 +22,8 @@ export function requestOf(conversation: Conversation, model: string, settings: S
   const stop = stopStrings(settings.sampling.stop);
   if (stop.length > 0) body.stop = stop;
   if (conversation.mode === "text") {
-    // The API's own default of 16 tokens is too short to read.
-    body.max_tokens ??= 256;
+    // The API's own default of 16 tokens is too short to read; more than there is room for is refused.
+    body.max_tokens ??= room !== null && room > 0 ? Math.min(textTokens, room) : textTokens;
     if (settings.probabilities) body.logprobs = topLogprobs;
     return { path: "v1/completions", body: { ...body, prompt: joinText(conversation.messages) } };
   }

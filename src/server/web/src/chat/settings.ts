@@ -1,7 +1,8 @@
 // What the user set for all conversations. A sampling value that is null is not sent, so that the server's default holds.
 
 export interface NumberField {
-  key: "temperature" | "top_p" | "top_k" | "min_p" | "max_tokens" | "seed" | "presence_penalty" | "frequency_penalty" | "repetition_penalty";
+  key:
+    "temperature" | "top_p" | "top_k" | "min_p" | "max_tokens" | "seed" | "presence_penalty" | "frequency_penalty" | "repetition_penalty";
   label: string;
   hint: string;
   min: number;
@@ -38,8 +39,16 @@ export interface Settings {
 }
 
 export const defaultSampling: Sampling = {
-  temperature: null, top_p: null, top_k: null, min_p: null, max_tokens: null, seed: null,
-  presence_penalty: null, frequency_penalty: null, repetition_penalty: null, stop: "",
+  temperature: null,
+  top_p: null,
+  top_k: null,
+  min_p: null,
+  max_tokens: null,
+  seed: null,
+  presence_penalty: null,
+  frequency_penalty: null,
+  repetition_penalty: null,
+  stop: "",
 };
 
 export const defaultSettings: Settings = { model: "", theme: "system", probabilities: false, sampling: defaultSampling, textModels: [] };
@@ -50,14 +59,18 @@ export function parseNumber(field: NumberField, typed: string): number | null | 
   const value = Number(typed);
   if (!Number.isFinite(value)) return "not a number";
   if (field.integer && !Number.isSafeInteger(value)) return "a whole number";
-  if (value < field.min || value > field.max) return field.key === "seed" || field.max > 100_000 ? `at least ${field.min}` : `${field.min} to ${field.max}`;
+  if (value < field.min || value > field.max)
+    return field.key === "seed" || field.max > 100_000 ? `at least ${field.min}` : `${field.min} to ${field.max}`;
   return value;
 }
 
 /** One stop string a line; \n, \t and \\ stand for a line end, a tab and a backslash. */
 export function stopStrings(text: string): string[] {
   const escapes: Record<string, string> = { n: "\n", t: "\t", "\\": "\\" };
-  return text.split("\n").filter((line) => line !== "").map((line) => line.replace(/\\([nt\\])/g, (_, letter: string) => escapes[letter] ?? ""));
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => line.replace(/\\([nt\\])/g, (_, letter: string) => escapes[letter] ?? ""));
 }
 
 /** Settings out of storage, whatever an older page or a person left there. */

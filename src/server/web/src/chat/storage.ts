@@ -1,4 +1,4 @@
-// Conversations and settings in the browser's own storage: one entry per conversation, and a list of them. The API key lives for the tab only.
+// Conversations and settings in the browser's own storage: an entry each, and a list of them. The API key lives for the tab only.
 import { withoutTokens, type Conversation, type Message } from "./conversation";
 import { readSettings, type Settings } from "./settings";
 
@@ -19,12 +19,24 @@ function read(storage: globalThis.Storage, key: string): unknown {
   }
 }
 
+/** A message with the parts that are whole; null where it is none. */
 function readMessage(value: unknown): Message | null {
   const message = value as Partial<Message> | null;
   if (typeof message?.id !== "string" || typeof message.content !== "string") return null;
-  if (message.role !== "user" && message.role !== "assistant") return null;
-  const finish = message.role === "assistant" ? (message.finish ?? "interrupted") : undefined;
-  return { ...message, id: message.id, role: message.role, content: message.content, ...(finish ? { finish } : {}) };
+  const { id, content, role, reasoning, model, finish, error, stats } = message;
+  if (role === "user") return { id, role, content };
+  if (role !== "assistant") return null;
+  const numbers = stats && [stats.completionTokens, stats.firstTokenSeconds, stats.decodeSeconds, ...Object.values(stats.bill ?? {})];
+  return {
+    id,
+    role,
+    content,
+    finish: typeof finish === "string" ? finish : "interrupted",
+    ...(typeof reasoning === "string" ? { reasoning } : {}),
+    ...(typeof model === "string" ? { model } : {}),
+    ...(typeof error?.message === "string" ? { error } : {}),
+    ...(numbers?.every((number) => typeof number === "number") ? { stats } : {}),
+  };
 }
 
 /** Everything may throw where storage is full or forbidden; `save` says so, reading then finds nothing. */
@@ -33,7 +45,9 @@ export class ChatStorage {
     const value = this.read(listKey);
     if (!Array.isArray(value)) return [];
     return value
-      .filter((entry): entry is Summary => typeof entry?.id === "string" && typeof entry.title === "string" && typeof entry.updated === "number")
+      .filter(
+        (entry): entry is Summary => typeof entry?.id === "string" && typeof entry.title === "string" && typeof entry.updated === "number",
+      )
       .sort((a, b) => b.updated - a.updated);
   }
 
@@ -59,7 +73,10 @@ export class ChatStorage {
   }
 
   remove(id: string): void {
-    this.write(listKey, this.list().filter((entry) => entry.id !== id));
+    this.write(
+      listKey,
+      this.list().filter((entry) => entry.id !== id),
+    );
     try {
       localStorage.removeItem(conversationKey(id));
     } catch {

@@ -1,15 +1,23 @@
 // The state of the page and everything a user can do to it. Views subscribe and draw; nothing here touches the document's elements.
 import { Client } from "../api/client";
 import { ApiError, ConnectionError, type Delta, type Model } from "../api/types";
-import { Answer } from "./answer";
-import { cutBefore, newConversation, newId, withChanged, withMessage, withoutTokens, type Conversation, type Message, type Mode } from "./conversation";
+import { Answer, roomLeft } from "./answer";
+import {
+  cutBefore,
+  newConversation,
+  newId,
+  withChanged,
+  withMessage,
+  withoutTokens,
+  type Conversation,
+  type Message,
+  type Mode,
+} from "./conversation";
 import { requestOf, type Request } from "./request";
 import type { Settings } from "./settings";
 import { listKey, type ChatStorage, type Summary } from "./storage";
 
-export type Server =
-  | { state: "connecting" | "ready"; message?: undefined }
-  | { state: "loading" | "gone" | "locked"; message: string };
+export type Server = { state: "connecting" | "ready"; message?: undefined } | { state: "loading" | "gone" | "locked"; message: string };
 
 export interface State {
   server: Server;
@@ -33,9 +41,11 @@ const sleep = (ms: number, signal?: AbortSignal) =>
   });
 
 /** How long to wait before asking again, within reason whatever the server says. */
-const patience = (error: unknown, otherwise: number) => 1000 * Math.min(Math.max((error instanceof ApiError && error.retryAfterSeconds) || otherwise, 0.5), 30);
+const patience = (error: unknown, otherwise: number) =>
+  1000 * Math.min(Math.max((error instanceof ApiError && error.retryAfterSeconds) || otherwise, 0.5), 30);
 
-const isLoading = (error: unknown): error is ApiError => error instanceof ApiError && error.status === 503 && error.code === "model_loading";
+const isLoading = (error: unknown): error is ApiError =>
+  error instanceof ApiError && error.status === 503 && error.code === "model_loading";
 
 export class Store {
   private state: State;
@@ -56,7 +66,14 @@ export class Store {
     const current = storage.current;
     const conversation = (current && storage.load(current)) || newConversation("chat", "");
     this.state = {
-      server: { state: "connecting" }, models: [], conversations: storage.list(), conversation, settings, busy: false, keyWanted: false, notice: null,
+      server: { state: "connecting" },
+      models: [],
+      conversations: storage.list(),
+      conversation,
+      settings,
+      busy: false,
+      keyWanted: false,
+      notice: null,
     };
     window.addEventListener("storage", (event) => event.key === listKey && this.set({ conversations: storage.list() }));
     // Leaving breaks the connection before the page is hidden: that is no failure of the server.
@@ -117,7 +134,8 @@ export class Store {
   send(text: string): void {
     if (this.state.busy) return;
     const { conversation } = this.state;
-    if (text.trim() !== "") this.show(withMessage(conversation, { id: newId(), role: "user", content: conversation.mode === "text" ? text : text.trim() }));
+    if (text.trim() !== "")
+      this.show(withMessage(conversation, { id: newId(), role: "user", content: conversation.mode === "text" ? text : text.trim() }));
     else if (conversation.mode === "chat" || conversation.messages.length === 0) return;
     void this.run();
   }
@@ -221,7 +239,10 @@ export class Store {
     this.show(withMessage(asked, message));
     let change: Partial<Message> = {};
     try {
-      for await (const delta of this.deltas(requestOf(asked, model, this.state.settings), controller.signal)) {
+      for await (const delta of this.deltas(
+        requestOf(asked, model, this.state.settings, roomLeft(asked, this.model?.max_model_len)),
+        controller.signal,
+      )) {
         draft.add(delta, performance.now());
         this.drawSoon();
       }
@@ -255,7 +276,8 @@ export class Store {
     const code = error instanceof ApiError ? error.code : null;
     let message = messageOf(error);
     if (status === 401) this.set({ server: { state: "locked", message }, keyWanted: true });
-    if (status === 429 && error instanceof ApiError && error.retryAfterSeconds) message += ` (The server asks for ${Math.ceil(error.retryAfterSeconds)} s of patience.)`;
+    if (status === 429 && error instanceof ApiError && error.retryAfterSeconds)
+      message += ` (The server asks for ${Math.ceil(error.retryAfterSeconds)} s of patience.)`;
     if (error instanceof ConnectionError) void this.connect();
     return { finish: "error", error: { message, code, status } };
   }
@@ -282,7 +304,10 @@ export class Store {
     const draw = () => {
       this.frameWanted = false;
       if (!this.answer) return;
-      this.set({ conversation: withChanged(this.state.conversation, this.answer.id, this.answer.draft.snapshot()), server: { state: "ready" } });
+      this.set({
+        conversation: withChanged(this.state.conversation, this.answer.id, this.answer.draft.snapshot()),
+        server: { state: "ready" },
+      });
       if (performance.now() - this.savedAt > savePeriodMs) this.save();
     };
     if (document.hidden) setTimeout(draw, 250);
@@ -304,7 +329,8 @@ export class Store {
 
   private store(conversation: Conversation): void {
     this.savedAt = performance.now();
-    if (!this.storage.save(conversation)) this.notify("The browser's storage is full or off: this conversation will not be kept. Export it, or delete others.");
+    if (!this.storage.save(conversation))
+      this.notify("The browser's storage is full or off: this conversation will not be kept. Export it, or delete others.");
     this.set({ conversations: this.storage.list() });
   }
 

@@ -29,7 +29,8 @@ export class AnswerView {
     const block = this.splitter.open;
     if (finished) this.drawMarkdown(text.slice(this.splitter.start));
     else if (block.kind === "code") this.growCode(text.slice(block.start + (this.code?.length ?? 0), block.end), block.language);
-    else if (this.drawnLength !== block.end - block.start && worthDrawing(block.end - block.start, this.drawnLength)) this.drawMarkdown(text.slice(block.start));
+    else if (this.drawnLength !== block.end - block.start && worthDrawing(block.end - block.start, this.drawnLength))
+      this.drawMarkdown(text.slice(block.start));
   }
 
   private drawMarkdown(text: string): void {

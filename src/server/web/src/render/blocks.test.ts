@@ -13,7 +13,12 @@ function split(lines: string, size = lines.length + 1): string[] {
 }
 
 test("paragraphs, headings, fences", () => {
-  assert.deepEqual(split("# A\n\none\ntwo\n\n```py\nx = 1\n\ny = 2\n```\nafter"), ["# A", "one\ntwo", "```py\nx = 1\n\ny = 2\n```", "after"]);
+  assert.deepEqual(split("# A\n\none\ntwo\n\n```py\nx = 1\n\ny = 2\n```\nafter"), [
+    "# A",
+    "one\ntwo",
+    "```py\nx = 1\n\ny = 2\n```",
+    "after",
+  ]);
   assert.deepEqual(split("text:\n~~~\n```\n~~~~\nmore"), ["text:", "~~~\n```\n~~~~", "more"]);
 });
 
@@ -22,7 +27,11 @@ test("lists go on over blank lines and hold fences", () => {
   assert.deepEqual(split(`${list}\n\nafter`), [list, "after"]);
 });
 
-test("indented code stays together", () => assert.deepEqual(split("    a\n\n    b\n\nc").map((s) => s.trim()), ["a\n\n    b", "c"]));
+test("indented code stays together", () =>
+  assert.deepEqual(
+    split("    a\n\n    b\n\nc").map((s) => s.trim()),
+    ["a\n\n    b", "c"],
+  ));
 
 test("the cut of the text does not matter and nothing is lost", () => {
   const text = "a\n\n- b\n\n  c\n\n```\nd\n\n```\n\n> e\n\n| f |\n|---|\n| g |\n\n\n    h\n\n~~~js\nnever closed\n\n- x";
@@ -60,6 +69,6 @@ test("drawing a block without end costs linear work", () => {
       work += length;
     }
     // Below 8192 each of the pieces of ten is drawn: a constant. Above it the sum is geometric, at most nine times the text.
-    assert.ok(work < 8192 * 8192 / 10 + 10 * total, `${work} characters drawn for ${total}`);
+    assert.ok(work < (8192 * 8192) / 10 + 10 * total, `${work} characters drawn for ${total}`);
   }
 });

@@ -1,4 +1,4 @@
-// Markdown of a model's answer to a fragment that is safe to insert. The text is hostile: HTML in it is shown, not obeyed; nothing is loaded.
+// Markdown of a model's answer to a fragment that is safe to insert. The text is hostile: its HTML is shown, not obeyed; nothing loads.
 import DOMPurify from "dompurify";
 import { Marked, type Tokens } from "marked";
 import { highlight } from "./highlight";
@@ -14,7 +14,8 @@ const marked = new Marked({
   gfm: true,
   breaks: true,
   renderer: {
-    html: ({ text, block }: Tokens.HTML | Tokens.Tag) => (harmlessTag.test(text.trim()) ? text : block ? `<p class="raw">${escapeHtml(text.trimEnd())}</p>` : escapeHtml(text)),
+    html: ({ text, block }: Tokens.HTML | Tokens.Tag) =>
+      harmlessTag.test(text.trim()) ? text : block ? `<p class="raw">${escapeHtml(text.trimEnd())}</p>` : escapeHtml(text),
     // An image would tell its server who reads what; its address is offered as a link.
     image({ href, text }: Tokens.Image) {
       const label = escapeHtml(`Image: ${text || href}`);
@@ -32,8 +33,29 @@ const marked = new Marked({
   },
 });
 
-const tags = ["a", "b", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "kbd", "li", "mark", "ol", "p", "pre"]
-  .concat(["s", "small", "span", "strong", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "u", "ul"]);
+const tags = [
+  "a",
+  "b",
+  "blockquote",
+  "br",
+  "code",
+  "del",
+  "em",
+  "h1",
+  "h2",
+  "h3",
+  "h4",
+  "h5",
+  "h6",
+  "hr",
+  "i",
+  "kbd",
+  "li",
+  "mark",
+  "ol",
+  "p",
+  "pre",
+].concat(["s", "small", "span", "strong", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "u", "ul"]);
 
 const purify = DOMPurify(window);
 purify.addHook("afterSanitizeAttributes", (node) => {

@@ -13,7 +13,8 @@ test("halves of characters show their bytes", () => {
 });
 
 test("every single byte and every character round trips", () => {
-  for (let byte = 0; byte < 256; ++byte) assert.equal(bytesToText([byte]), byte < 128 ? String.fromCharCode(byte) : `\\x${byte.toString(16).toUpperCase()}`);
+  for (let byte = 0; byte < 256; ++byte)
+    assert.equal(bytesToText([byte]), byte < 128 ? String.fromCharCode(byte) : `\\x${byte.toString(16).toUpperCase()}`);
   const text = "aé€😀\ufeff\u0000";
   assert.equal(bytesToText([...new TextEncoder().encode(text)]), text);
 });

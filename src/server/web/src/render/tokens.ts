@@ -1,14 +1,23 @@
 // How a token is shown: its bytes exactly, with signs for what would be invisible.
 import type { Candidate } from "../api/types";
 
-const signs: Record<string, string> = { " ": "·", "\n": "↵", "\r": "␍", "\t": "⇥", "\u00a0": "⍽", "\u200b": "[zwsp]", "\u200d": "[zwj]", "\ufeff": "[bom]" };
+const signs: Record<string, string> = {
+  " ": "·",
+  "\n": "↵",
+  "\r": "␍",
+  "\t": "⇥",
+  "\u00a0": "⍽",
+  "\u200b": "[zwsp]",
+  "\u200d": "[zwj]",
+  "\ufeff": "[bom]",
+};
 
 const hex = (byte: number) => `\\x${byte.toString(16).toUpperCase().padStart(2, "0")}`;
 
 /** The bytes as text where they are UTF-8, else each byte that is not as \xNN. */
 export function bytesToText(bytes: readonly number[]): string {
   let text = "";
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const first = bytes[at] ?? 0;
     const length = first < 0x80 ? 1 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
     try {
@@ -29,7 +38,13 @@ export const tokenText = ({ token, bytes }: Candidate): string => (bytes && toke
 export function tokenLabel(candidate: Candidate): string {
   const text = tokenText(candidate);
   if (text === "") return "(no text)";
-  return [...text].map((char) => signs[char] ?? (/[\p{Cc}\p{Cf}\p{Co}\p{Cs}]/u.test(char) ? `[U+${(char.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}]` : char)).join("");
+  return [...text]
+    .map(
+      (char) =>
+        signs[char] ??
+        (/[\p{Cc}\p{Cf}\p{Co}\p{Cs}]/u.test(char) ? `[U+${(char.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}]` : char),
+    )
+    .join("");
 }
 
 export const probability = (logprob: number): number => Math.min(1, Math.exp(logprob));

@@ -11,7 +11,8 @@ import { SettingsDialog } from "./settings_dialog";
 import { Sidebar } from "./sidebar";
 import { useStore } from "./use_store";
 
-const isTyping = (target: EventTarget | null) => target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+const isTyping = (target: EventTarget | null) =>
+  target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 
 export function App({ store }: { store: Store }) {
   const state = useStore(store);
@@ -43,7 +44,12 @@ export function App({ store }: { store: Store }) {
   }, [settings.theme]);
 
   useEffect(() => {
-    const altKeys: Record<string, () => void> = { KeyN: start, KeyS: () => setPanel("settings"), KeyP: toggleProbabilities, KeyL: () => setDrawer(true) };
+    const altKeys: Record<string, () => void> = {
+      KeyN: start,
+      KeyS: () => setPanel("settings"),
+      KeyP: toggleProbabilities,
+      KeyL: () => setDrawer(true),
+    };
     const onKey = (event: KeyboardEvent) => {
       // An open dialog has its own Escape.
       if (event.isComposing || document.querySelector("dialog[open]")) return;
@@ -70,17 +76,39 @@ export function App({ store }: { store: Store }) {
 
   return (
     <div class={drawer ? "app drawer-open" : "app"}>
-      <Sidebar store={store} summaries={state.conversations} current={conversation.id} onNew={start} onClose={() => setDrawer(false)} open={drawer} />
+      <Sidebar
+        store={store}
+        summaries={state.conversations}
+        current={conversation.id}
+        onNew={start}
+        onClose={() => setDrawer(false)}
+        open={drawer}
+      />
       <main>
-        <Header store={store} state={state} onMenu={() => setDrawer(true)} onSettings={() => setPanel("settings")} onHelp={() => setPanel("help")} onProbabilities={toggleProbabilities} />
+        <Header
+          store={store}
+          state={state}
+          onMenu={() => setDrawer(true)}
+          onSettings={() => setPanel("settings")}
+          onHelp={() => setPanel("help")}
+          onProbabilities={toggleProbabilities}
+        />
         <Banner server={state.server} onKey={() => store.askKey(true)} />
-        <Log store={store} state={state} editing={editing} onEdit={(id) => (setEditing(id), id ?? focusInput())} onSuggest={(text) => (store.send(text), focusInput())} />
+        <Log
+          store={store}
+          state={state}
+          editing={editing}
+          onEdit={(id) => (setEditing(id), id ?? focusInput())}
+          onSuggest={(text) => (store.send(text), focusInput())}
+        />
         <Notice notice={state.notice} onUndo={() => store.undoRemove()} onClose={() => store.notify(null)} />
         <Composer store={store} state={state} inputRef={input} onEditLast={editLast} />
       </main>
       {panel === "settings" && <SettingsDialog store={store} state={state} onClose={close} />}
       {panel === "help" && <HelpDialog onClose={close} />}
-      {state.keyWanted && <KeyDialog message={state.server.message ?? ""} onSave={(key) => store.setApiKey(key)} onClose={() => store.askKey(false)} />}
+      {state.keyWanted && (
+        <KeyDialog message={state.server.message ?? ""} onSave={(key) => store.setApiKey(key)} onClose={() => store.askKey(false)} />
+      )}
     </div>
   );
 }

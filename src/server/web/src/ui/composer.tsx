@@ -44,7 +44,9 @@ export function Composer({ store, state, inputRef, onEditLast }: ComposerProps) 
           rows={1}
           value={text}
           aria-label={textMode ? "Text to continue" : "Message"}
-          placeholder={textMode ? (mayContinue ? "Write on, or continue with Enter" : "Begin a text; the model goes on") : "Write a message"}
+          placeholder={
+            textMode ? (mayContinue ? "Write on, or continue with Enter" : "Begin a text; the model goes on") : "Write a message"
+          }
           onInput={(event) => setText(event.currentTarget.value)}
           onKeyDown={onKeyDown}
         />
@@ -53,7 +55,14 @@ export function Composer({ store, state, inputRef, onEditLast }: ComposerProps) 
             <Icon name="stop" />
           </button>
         ) : (
-          <button type="button" class="send" aria-label="Send (Enter)" title="Send (Enter)" disabled={text.trim() === "" && !mayContinue} onClick={send}>
+          <button
+            type="button"
+            class="send"
+            aria-label="Send (Enter)"
+            title="Send (Enter)"
+            disabled={text.trim() === "" && !mayContinue}
+            onClick={send}
+          >
             <Icon name="send" />
           </button>
         )}

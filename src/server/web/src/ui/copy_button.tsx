@@ -11,7 +11,13 @@ export function CopyButton({ text }: { text: string }) {
     setState((await copyText(text)) ? "done" : "failed");
     setTimeout(() => setState("idle"), shownMs);
   };
-  return <IconButton icon={state === "done" ? "check" : state === "failed" ? "close" : "copy"} label={{ idle: "Copy", done: "Copied", failed: "The browser refused to copy" }[state]} onClick={copy} />;
+  return (
+    <IconButton
+      icon={state === "done" ? "check" : state === "failed" ? "close" : "copy"}
+      label={{ idle: "Copy", done: "Copied", failed: "The browser refused to copy" }[state]}
+      onClick={copy}
+    />
+  );
 }
 
 /** One listener for the buttons of all code blocks, which are drawn outside the components. */

@@ -1,6 +1,7 @@
 // Dialogs: a frame that the browser keeps the focus in, the list of keys, and the question for the API key.
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import licences from "virtual:licences";
 import { IconButton } from "./icons";
 
 interface DialogProps {
@@ -19,7 +20,13 @@ export function Dialog({ title, class: extra = "", onClose, children }: DialogPr
   }, []);
   // A click on the dialog itself, not on what it holds, is one on the backdrop.
   return (
-    <dialog ref={element} class={extra} aria-label={title} onClose={onClose} onClick={(event) => event.target === element.current && onClose()}>
+    <dialog
+      ref={element}
+      class={extra}
+      aria-label={title}
+      onClose={onClose}
+      onClick={(event) => event.target === element.current && onClose()}
+    >
       <div class="dialog-content">
         <div class="dialog-head">
           <h2>{title}</h2>
@@ -60,6 +67,9 @@ export const HelpDialog = ({ onClose }: { onClose: () => void }) => (
       ))}
     </dl>
     <p class="hint">Conversations stay in this browser. Nothing is sent but to the server that this page came from.</p>
+    <a class="hint" href={licences} target="_blank" rel="noopener noreferrer">
+      Licences of the libraries in this page
+    </a>
   </Dialog>
 );
 
@@ -78,7 +88,9 @@ export function KeyDialog({ message, onSave, onClose }: { message: string; onSav
           onInput={(event) => setKey(event.currentTarget.value)}
           onKeyDown={(event) => event.key === "Enter" && key.trim() !== "" && onSave(key.trim())}
         />
-        <button type="button" class="primary" disabled={key.trim() === ""} onClick={() => onSave(key.trim())}>Use key</button>
+        <button type="button" class="primary" disabled={key.trim() === ""} onClick={() => onSave(key.trim())}>
+          Use key
+        </button>
       </div>
     </Dialog>
   );

@@ -25,8 +25,12 @@ export function Editor({ text, onDone }: { text: string; onDone: (text: string |
         }}
       />
       <div class="editor-actions">
-        <button type="button" class="quiet" onClick={() => onDone(null)}>Cancel</button>
-        <button type="button" class="primary" disabled={value.trim() === ""} onClick={send}>Send</button>
+        <button type="button" class="quiet" onClick={() => onDone(null)}>
+          Cancel
+        </button>
+        <button type="button" class="primary" disabled={value.trim() === ""} onClick={send}>
+          Send
+        </button>
       </div>
     </div>
   );

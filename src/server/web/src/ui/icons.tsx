@@ -39,7 +39,15 @@ interface IconButtonProps {
 
 /** A button with an icon alone; its label is read out and shown on hover. */
 export const IconButton = ({ icon, label, onClick, class: extra = "", pressed, disabled }: IconButtonProps) => (
-  <button type="button" class={`icon-button ${extra}`} aria-label={label} title={label} aria-pressed={pressed} disabled={disabled} onClick={onClick}>
+  <button
+    type="button"
+    class={`icon-button ${extra}`}
+    aria-label={label}
+    title={label}
+    aria-pressed={pressed}
+    disabled={disabled}
+    onClick={onClick}
+  >
     <Icon name={icon} />
   </button>
 );

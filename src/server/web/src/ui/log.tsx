@@ -62,7 +62,15 @@ function Messages({ store, state, editing, onEdit }: Omit<LogProps, "onSuggest">
         message.role === "user" ? (
           <UserMessage key={message.id} store={store} message={message} busy={busy} editing={editing === message.id} onEdit={onEdit} />
         ) : (
-          <AnswerMessage key={message.id} store={store} message={message} busy={busy} last={i === lastIndex} growing={busy && i === lastIndex} probabilities={settings.probabilities} />
+          <AnswerMessage
+            key={message.id}
+            store={store}
+            message={message}
+            busy={busy}
+            last={i === lastIndex}
+            growing={busy && i === lastIndex}
+            probabilities={settings.probabilities}
+          />
         ),
       )}
     </>
@@ -78,10 +86,16 @@ const Welcome = ({ textMode, onSuggest }: { textMode: boolean; onSuggest: (text:
   <div class="welcome">
     <Flame />
     <h1>{textMode ? "Begin a text" : "What is on your mind?"}</h1>
-    <p>{textMode ? "This model has no chat template: it goes on with what you write." : "The model runs on your own server. Conversations stay in this browser."}</p>
+    <p>
+      {textMode
+        ? "This model has no chat template: it goes on with what you write."
+        : "The model runs on your own server. Conversations stay in this browser."}
+    </p>
     <div class="suggestions">
       {suggestions[textMode ? "text" : "chat"].map((text) => (
-        <button type="button" key={text} onClick={() => onSuggest(text)}>{text}</button>
+        <button type="button" key={text} onClick={() => onSuggest(text)}>
+          {text}
+        </button>
       ))}
     </div>
   </div>

@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { memo } from "preact/compat";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import type { Bill } from "../api/types";
 import { tokensPerSecond } from "../chat/answer";
 import type { Message, Stats } from "../chat/conversation";
 import type { Store } from "../chat/store";
@@ -19,8 +20,10 @@ interface UserProps {
   onEdit: (id: string | null) => void;
 }
 
-const sameBut = <P extends object>(ignored: string) => (before: P, after: P) =>
-  Object.keys(after).every((key) => key === ignored || before[key as keyof P] === after[key as keyof P]);
+const sameBut =
+  <P extends object>(ignored: string) =>
+  (before: P, after: P) =>
+    Object.keys(after).every((key) => key === ignored || before[key as keyof P] === after[key as keyof P]);
 
 export const UserMessage = memo(({ store, message, busy, editing, onEdit }: UserProps) => {
   const done = (text: string | null) => {
@@ -78,16 +81,30 @@ export function Ending({ store, message, last, busy, copied = message.content, c
       {error && (
         <div class="error" role="alert">
           <span>{error.message}</span>
-          {last && error.code === "no_chat_template" && <button type="button" onClick={() => store.continueAsText(message.id)}>Continue as text</button>}
-          {last && error.status === 401 && <button type="button" onClick={() => store.askKey(true)}>Enter the key</button>}
-          {last && <button type="button" onClick={() => store.retry(message.id)}>Retry</button>}
+          {last && error.code === "no_chat_template" && (
+            <button type="button" onClick={() => store.continueAsText(message.id)}>
+              Continue as text
+            </button>
+          )}
+          {last && error.status === 401 && (
+            <button type="button" onClick={() => store.askKey(true)}>
+              Enter the key
+            </button>
+          )}
+          {last && (
+            <button type="button" onClick={() => store.retry(message.id)}>
+              Retry
+            </button>
+          )}
         </div>
       )}
       <div class="actions">
         {copied !== "" && <CopyButton text={copied} />}
         {children}
-        {last && message.role === "assistant" && !error && <IconButton icon="retry" label="Answer again" disabled={busy} onClick={() => store.retry(message.id)} />}
-        <span class="stats">{[...endings(finish), ...(stats ? measures(stats) : [])].join(" · ")}</span>
+        {last && message.role === "assistant" && !error && (
+          <IconButton icon="retry" label="Answer again" disabled={busy} onClick={() => store.retry(message.id)} />
+        )}
+        <Measures words={[...endings(finish), ...(stats ? measures(stats) : [])].join(" · ")} bill={stats?.bill} />
       </div>
     </>
   );
@@ -98,8 +115,32 @@ const endings = (finish: Message["finish"]): string[] =>
 
 function measures(stats: Stats): string[] {
   const rate = tokensPerSecond(stats);
-  return [`${stats.completionTokens} tokens`, ...(rate === null ? [] : [`${rate.toFixed(1)} tokens/s`]), `first after ${stats.firstTokenSeconds.toFixed(2)} s`];
+  return [
+    `${stats.completionTokens} tokens`,
+    ...(rate === null ? [] : [`${rate.toFixed(1)} tokens/s`]),
+    `first after ${stats.firstTokenSeconds.toFixed(2)} s`,
+  ];
 }
+
+/** What the answer took; the server's own account of its time unfolds below. */
+function Measures({ words, bill }: { words: string; bill?: Bill }) {
+  if (!bill) return <span class="stats">{words}</span>;
+  const again = bill.preemptions > 0 ? [`set back ${bill.preemptions} times`] : [];
+  const parts = [
+    `waited ${duration(bill.queue_ms)}`,
+    `prompt ${duration(bill.prefill_ms)} (${bill.cached_tokens} of ${bill.prompt_tokens} tokens cached)`,
+    `answer ${duration(bill.decode_ms)}`,
+    ...again,
+  ];
+  return (
+    <details class="stats">
+      <summary>{words}</summary>
+      {parts.join(" · ")}
+    </details>
+  );
+}
+
+const duration = (ms: number): string => (ms < 1000 ? `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`);
 
 function Markdown({ text, finished }: { text: string; finished: boolean }) {
   const element = useRef<HTMLDivElement>(null);

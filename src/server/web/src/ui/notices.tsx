@@ -2,7 +2,11 @@
 import type { Server, State } from "../chat/store";
 import { IconButton } from "./icons";
 
-const leads = { loading: "The server is not ready yet.", gone: "The server is gone; trying to reach it again.", locked: "The server wants an API key." };
+const leads = {
+  loading: "The server is not ready yet.",
+  gone: "The server is gone; trying to reach it again.",
+  locked: "The server wants an API key.",
+};
 
 export function Banner({ server, onKey }: { server: Server; onKey: () => void }) {
   if (server.state === "ready" || server.state === "connecting") return null;
@@ -14,7 +18,9 @@ export function Banner({ server, onKey }: { server: Server; onKey: () => void })
         {lead} <span class="detail">{server.message}</span>
       </span>
       {server.state === "locked" && (
-        <button type="button" onClick={onKey}>Enter the key</button>
+        <button type="button" onClick={onKey}>
+          Enter the key
+        </button>
       )}
     </div>
   );
@@ -26,7 +32,11 @@ export function Notice({ notice, onUndo, onClose }: { notice: State["notice"]; o
       {notice && (
         <div class="notice">
           <span>{notice.text}</span>
-          {notice.undo && <button type="button" onClick={onUndo}>Undo</button>}
+          {notice.undo && (
+            <button type="button" onClick={onUndo}>
+              Undo
+            </button>
+          )}
           <IconButton icon="close" label="Dismiss" onClick={onClose} />
         </div>
       )}

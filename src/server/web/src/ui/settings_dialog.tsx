@@ -11,28 +11,64 @@ export function SettingsDialog({ store, state, onClose }: { store: Store; state:
   return (
     <Dialog title="Settings" class="sheet" onClose={onClose}>
       <label class="field">
-        <span>System prompt <small>for this conversation</small></span>
-        <textarea rows={4} value={conversation.system} disabled={conversation.mode === "text"} onInput={(event) => store.setSystem(event.currentTarget.value)} />
+        <span>
+          System prompt <small>for this conversation</small>
+        </span>
+        <textarea
+          rows={4}
+          value={conversation.system}
+          disabled={conversation.mode === "text"}
+          onInput={(event) => store.setSystem(event.currentTarget.value)}
+        />
       </label>
-      <Choice label="Mode" value={conversation.mode} disabled={busy} options={[["chat", "Chat"], ["text", "Continue text"]]} onChange={(mode) => store.setMode(mode)} />
+      <Choice
+        label="Mode"
+        value={conversation.mode}
+        disabled={busy}
+        options={[
+          ["chat", "Chat"],
+          ["text", "Continue text"],
+        ]}
+        onChange={(mode) => store.setMode(mode)}
+      />
       <div class="section-head">
         <h3>Sampling</h3>
-        <button type="button" class="quiet" onClick={() => (setSampling(defaultSampling), setResets(resets + 1))}>Reset</button>
+        <button type="button" class="quiet" onClick={() => (setSampling(defaultSampling), setResets(resets + 1))}>
+          Reset
+        </button>
       </div>
       <p class="hint">An empty field leaves the choice to the server and the model.</p>
       <div class="numbers" key={resets}>
         {numberFields.map((field) => (
-          <NumberInput key={field.key} field={field} value={settings.sampling[field.key]} onChange={(value) => setSampling({ [field.key]: value })} />
+          <NumberInput
+            key={field.key}
+            field={field}
+            value={settings.sampling[field.key]}
+            onChange={(value) => setSampling({ [field.key]: value })}
+          />
         ))}
       </div>
       <label class="field">
-        <span>Stop strings <small>one a line; \n is a line end</small></span>
+        <span>
+          Stop strings <small>one a line; \n is a line end</small>
+        </span>
         <textarea rows={2} value={settings.sampling.stop} onInput={(event) => setSampling({ stop: event.currentTarget.value })} />
       </label>
-      <Choice label="Colours" value={settings.theme} options={[["system", "System"], ["light", "Light"], ["dark", "Dark"]]} onChange={(theme) => store.setSettings({ theme })} />
+      <Choice
+        label="Colours"
+        value={settings.theme}
+        options={[
+          ["system", "System"],
+          ["light", "Light"],
+          ["dark", "Dark"],
+        ]}
+        onChange={(theme) => store.setSettings({ theme })}
+      />
       <div class="section-head">
         <h3>API key</h3>
-        <button type="button" class="quiet" onClick={() => (onClose(), store.askKey(true))}>Enter or change</button>
+        <button type="button" class="quiet" onClick={() => (onClose(), store.askKey(true))}>
+          Enter or change
+        </button>
       </div>
     </Dialog>
   );

@@ -33,7 +33,12 @@ export function Sidebar({ store, summaries, current, open, onNew, onClose }: Sid
         </button>
         <List store={store} summaries={summaries} current={current} onClose={onClose} />
         <div class="foot">
-          <button type="button" class="quiet" onClick={() => exportConversation(store)} disabled={!summaries.some(({ id }) => id === current)}>
+          <button
+            type="button"
+            class="quiet"
+            onClick={() => exportConversation(store)}
+            disabled={!summaries.some(({ id }) => id === current)}
+          >
             <Icon name="download" /> Export as JSON
           </button>
         </div>

@@ -4,7 +4,7 @@ import type { Candidate, TokenInfo } from "../api/types";
 import { percent, probability, shade, tokenLabel, tokenText } from "../render/tokens";
 
 const cardWidth = 270;
-const cardHeight = 220;  // at most: five alternatives and the token itself
+const cardHeight = 220; // at most: five alternatives and the token itself
 
 /** A token and the card's place in the window. */
 interface Pointed {
@@ -81,7 +81,7 @@ export function TokenView({ tokens }: { tokens: readonly TokenInfo[] }) {
 function tokenSpan(token: TokenInfo, index: number): HTMLSpanElement {
   const span = document.createElement("span");
   const text = tokenText(token);
-  span.className = `token shade-${shade(token.logprob)}`;
+  span.className = `token shade-${shade(token.logprob)}${token.special ? " special" : ""}`;
   span.dataset.index = String(index);
   // A line end alone would leave nothing to point at.
   span.textContent = text.trim() === "" && text.includes("\n") ? text.replace("\n", "↵\n") : text;
@@ -94,7 +94,17 @@ function Card({ token, place }: { token: TokenInfo; place: Pointed }) {
   const listed = token.top.some((other) => isSame(other, token));
   const rows: Candidate[] = (listed ? [...token.top] : [token, ...token.top]).sort((a, b) => b.logprob - a.logprob);
   return (
-    <span class="card" role="status" style={{ left: pixels(place.left), top: pixels(place.top), bottom: pixels(place.bottom), width: pixels(cardWidth), maxHeight: pixels(cardHeight) }}>
+    <span
+      class="card"
+      role="status"
+      style={{
+        left: pixels(place.left),
+        top: pixels(place.top),
+        bottom: pixels(place.bottom),
+        width: pixels(cardWidth),
+        maxHeight: pixels(cardHeight),
+      }}
+    >
       <span class="card-head">
         <code>{tokenLabel(token)}</code>
         <span>{percent(token.logprob)}</span>

@@ -1,0 +1,39 @@
+// What `infernum bench serve` and `infernum bench throughput` can be told. Filled by cli_bench.cpp.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "options.h"
+#include "server/load/workload.h"
+
+namespace CLI {
+class App;
+}
+
+namespace infernum::app {
+
+struct BenchServeFlags {
+  load::Workload workload;
+  std::string url = "http://127.0.0.1:8000", endpoint = "chat", api_key, slo, json_file, plot_file;
+  std::vector<double> request_rates;  ///< open loop, one point each
+  std::vector<int> concurrencies;     ///< closed loop, one point each; 1 where neither is given
+  int warm_up = 3, max_connections = 10000;
+  double timeout = 600, pause = 1;  ///< seconds
+  bool no_stream = false;
+};
+
+struct BenchThroughputFlags : ModelFlags {
+  load::Workload workload;
+  int concurrency = 8;
+  int64_t max_num_batched_tokens = 512;
+  bool json = false;
+};
+
+/// `serve` and `throughput` below `bench`.
+void add_bench_commands(CLI::App& bench, BenchServeFlags& serve, BenchThroughputFlags& throughput);
+
+/// Each returns the exit code.
+int bench_serve(const BenchServeFlags& flags);
+int bench_throughput(const BenchThroughputFlags& flags);
+
+}  // namespace infernum::app
