@@ -207,5 +207,112 @@ TEST(EngineCore, RandomTrafficGetsTheTokensOfItsDefinition) {
     EXPECT_GT(reasons[reason], 50) << static_cast<int>(reason);
 }
 
+/// Runs these requests together to their ends.
+std::map<RequestId, std::pair<std::vector<int32_t>, RequestEnd>> run_all(Model& model, const EngineCoreOptions& options,
+                                                                         const std::vector<EngineRequest>& requests,
+                                                                         const std::string& faults = "") {
+  const Faults parsed = Faults::parse(faults);
+  EventBatch events;
+  EngineCore core(model, options, parsed, events, nullptr);
+  for (size_t i = 0; i < requests.size(); i++) core.add(i + 1, requests[i], Clock::now(), i + 1);
+  std::map<RequestId, std::pair<std::vector<int32_t>, RequestEnd>> results;
+  while (!core.idle()) {
+    EXPECT_TRUE(core.step());
+    for (EngineEvent& e : events.take()) {
+      for (const auto& t : e.tokens) results[e.request].first.push_back(t.id);
+      if (e.end) results[e.request].second = std::move(*e.end);
+    }
+  }
+  for (int g = 0; g < core.pools().groups(); g++) EXPECT_EQ(core.pools().group(g).available(), core.pools().group(g).size());
+  return results;
+}
+
+std::vector<EngineRequest> three_requests() {
+  std::vector<EngineRequest> list(3);
+  for (size_t i = 0; i < 3; i++) {
+    for (size_t j = 0; j < 20 + 30 * i; j++) list[i].prompt.push_back(static_cast<int32_t>((i * 7 + j * j) % 48));
+    list[i].max_tokens = 30;
+    list[i].sampling.temperature = 0;
+    list[i].sampling.suppress_tokens = {throwing, nan_token};
+  }
+  return list;
+}
+
+EngineCoreOptions small_core() {
+  EngineCoreOptions options;
+  options.scheduler.max_num_seqs = 3;
+  options.scheduler.max_num_batched_tokens = 40;
+  options.cache_tokens = 800;
+  return options;
+}
+
+TEST(EngineCore, AFaultEndsItsRequestAndChangesNoOther) {
+  for (const auto& groups : shapes) {
+    FakeModel model(groups);
+    const auto requests = three_requests();
+    const auto want = run_all(model, small_core(), requests);
+    for (const auto& [faults, culprit, reason] :
+         std::vector<std::tuple<std::string, RequestId, EndReason>>{{"request:2:throw", 2, EndReason::Fault},
+                                                                    {"request:3:nan", 3, EndReason::NotFinite},
+                                                                    {"step:1:throw,step:12:throw", 0, EndReason::Length}}) {
+      const auto got = run_all(model, small_core(), requests, faults);
+      for (RequestId id = 1; id <= 3; id++) {
+        if (id == culprit) {
+          EXPECT_EQ(got.at(id).second.reason, reason) << faults;
+        } else {
+          EXPECT_EQ(got.at(id).second.reason, EndReason::Length) << faults << " request " << id << " " << got.at(id).second.message;
+          EXPECT_EQ(got.at(id).first, want.at(id).first) << faults << " request " << id;
+        }
+      }
+    }
+  }
+}
+
+TEST(EngineCore, OnlyRowsThatAreSampledGetLogits) {
+  FakeModel model({full});
+  auto requests = three_requests();
+  run_all(model, small_core(), requests);
+  EXPECT_EQ(model.rows, 3 * 30);
+  requests[0].max_tokens = 0;
+  model.rows = 0;
+  run_all(model, small_core(), {requests[0]});
+  EXPECT_EQ(model.rows, 0) << "nothing is chosen";
+}
+
+TEST(EngineCore, DeadlinesEndRequests) {
+  FakeModel model({full});
+  const Faults none;
+  EventBatch events;
+  EngineCore core(model, small_core(), none, events, nullptr);
+  auto requests = three_requests();
+  const auto now = Clock::now();
+  requests[0].deadline = now + std::chrono::seconds(10);
+  requests[1].queue_deadline = now + std::chrono::seconds(5);
+  core.add(1, requests[0], now, 1);
+  core.step();
+  core.add(2, requests[1], now, 2);
+  core.expire(now + std::chrono::seconds(6));
+  core.expire(now + std::chrono::seconds(11));
+  const auto list = events.take();
+  std::map<RequestId, EndReason> ends;
+  for (const auto& e : list)
+    if (e.end) ends[e.request] = e.end->reason;
+  EXPECT_EQ(ends.at(1), EndReason::Timeout);
+  EXPECT_EQ(ends.at(2), EndReason::QueueTimeout);
+  EXPECT_TRUE(core.idle());
+}
+
+TEST(EngineCore, ALostRequestIsAFault) {
+  EventBatch events;
+  { Ticket dropped(events, 7); }
+  const auto list = events.take();
+  ASSERT_EQ(list.size(), 1u);
+  EXPECT_EQ(list[0].request, 7u);
+  EXPECT_EQ(list[0].end->reason, EndReason::Fault);
+  Ticket used(events, 8);
+  used.end({EndReason::Stop, {}, {}});
+  EXPECT_THROW(used.end({EndReason::Stop, {}, {}}), Error);
+}
+
 }  // namespace
 }  // namespace infernum

@@ -1,17 +1,12 @@
-// ModelEngine: requests of many threads, their ends, and a real model whose tokens are those of the request by itself.
+// ModelEngine: requests of many threads, and their ends.
 #include "runtime/model_engine.h"
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
 #include <thread>
 
-#include "models/loader.h"
 #include "runtime/engine_test_support.h"
 #include "runtime/fake_model.h"
-#include "runtime/trace_recorder.h"
 
 namespace infernum {
 namespace {

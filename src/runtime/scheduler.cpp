@@ -24,12 +24,6 @@ Scheduler::Scheduler(CachePools& pools, SchedulerOptions options) : pools_(pools
   }
 }
 
-void Scheduler::check_fits(int64_t tokens) const {
-  if (whole_group_ < 0) return;
-  const int64_t room = pools_.group(whole_group_).size() * block_tokens;
-  check(tokens <= room, "request: it has more tokens than the key-value cache", "tokens", tokens, "cache", room);
-}
-
 bool Scheduler::before(const Sequence* a, const Sequence* b) {
   return a->priority < b->priority || (a->priority == b->priority && a->arrival < b->arrival);
 }
@@ -98,7 +92,7 @@ void Scheduler::admit() {
 }
 
 /// Blocks of the group that keeps everything which neither a running sequence's known tokens nor its next one will take.
-int64_t Scheduler::free_tokens_blocks() const {
+int64_t Scheduler::unclaimed_blocks() const {
   if (whole_group_ < 0) return INT64_MAX;
   int64_t left = pools_.group(whole_group_).available();
   for (const Sequence* s : running_)
@@ -126,7 +120,7 @@ bool Scheduler::enter(Sequence& s) {
     return true;
   }
   const int64_t held = whole_group_ < 0 ? 0 : static_cast<int64_t>(s.cache.table(whole_group_).size());
-  const bool room = running_.empty() || free_tokens_blocks() >= blocks_for(s.length() + 1) - held;
+  const bool room = running_.empty() || unclaimed_blocks() >= blocks_for(s.length() + 1) - held;
   if (room) {
     const bool others = running_.size() + 1 < static_cast<size_t>(options_.max_num_seqs) && waiting_.size() > 1;
     std::erase(waiting_, &s);

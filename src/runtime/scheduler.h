@@ -61,8 +61,6 @@ class Scheduler {
  public:
   Scheduler(CachePools& pools, SchedulerOptions options);
 
-  /// Throws, naming the numbers, unless a sequence of so many tokens in all can run by itself.
-  void check_fits(int64_t tokens) const;
   void add(Sequence& sequence);
   /// Gives its blocks back; the prefix cache keeps what it knows of them.
   void remove(Sequence& sequence);
@@ -101,7 +99,7 @@ class Scheduler {
   void mark_states(Sequence& sequence, int64_t end);
   void unmark_states(Sequence& sequence);
   int64_t chunk(const Sequence& sequence, bool others) const;
-  int64_t free_tokens_blocks() const;
+  int64_t unclaimed_blocks() const;
   bool waits_for_prefix(const Sequence& sequence, int64_t cached) const;
 
   CachePools& pools_;
