@@ -286,9 +286,10 @@ class Loading(unittest.TestCase):
 
     def test_a_model_that_is_none(self):
         with tempfile.TemporaryDirectory() as folder:
-            with Server(folder, wait=None) as target:
-                self.assertEqual(target.wait(), 1)
-                self.assertIn(folder, target.log())
+            with self.assertRaises(AssertionError) as caught:
+                Server(folder).close()
+            self.assertIn("ended with 1", str(caught.exception))
+            self.assertIn(folder, str(caught.exception))
 
 
 class ResourceLimits(unittest.TestCase):
