@@ -14,6 +14,9 @@ const nameOf = async ({ baseURL }) => (await (await fetch(`${baseURL}/models`)).
 const settings = (fields, { baseURL } = server) => ({ model, apiKey: 'none', maxRetries: 0, configuration: { baseURL }, ...fields });
 const chat = (fields, of) => new ChatOpenAI(settings({ maxTokens: 24, modelKwargs: { seed: 7 }, ...fields }, of));
 
+// The simulated engine echoes the prompt, ends of turns too.
+const endless = { modelKwargs: { ignore_eos: true } };
+
 before(async () => {
   server = await serve();
   model = await nameOf(server);
@@ -94,7 +97,7 @@ test('completion models', async () => {
 });
 
 test('errors', async () => {
-  await assert.rejects(chat({ model: 'gpt-9' }).invoke('Hello'), (error) => error.status === 404 && /gpt-9/.test(error.message));
+  await assert.rejects(chat({ model: 'gpt-9' }).invoke('Hello'), (error) => error.status === 404 && error.code === 'model_not_found');
   await assert.rejects(chat({ temperature: 7 }).invoke('Hello'), (error) => error.status === 400 && error.param === 'temperature');
   await assert.rejects(chat().invoke('word '.repeat(3000)), (error) => /maximum context length/.test(error.message));
 });
@@ -103,28 +106,28 @@ test('abort and timeout', async (t) => {
   const slow = await simulate({ next: 0.02 });
   t.after(() => slow.stop('SIGKILL'));
   const controller = new AbortController();
-  const patient = chat({ model: await nameOf(slow), maxTokens: 400, streamUsage: false }, slow);
+  const patient = chat({ model: await nameOf(slow), maxTokens: 400, ...endless, streamUsage: false }, slow);
   const reading = patient.stream('Hello', { signal: controller.signal }).then(collect).catch((error) => error);
   await eventually('the request running', async () => (await slow.running()) === 1);
   controller.abort();
   assert.ok((await reading) instanceof Error);
   await slow.idle();
-  await assert.rejects(chat({ model: await nameOf(slow), maxTokens: 400, timeout: 200 }, slow).invoke('Hello'));
+  await assert.rejects(chat({ model: await nameOf(slow), maxTokens: 400, ...endless, timeout: 200 }, slow).invoke('Hello'));
   await slow.idle();
 });
 
 test('429 is tried again', async (t) => {
   const full = await simulate({ next: 0.01, args: ['--max-num-seqs', '1', '--max-queue', '1'] });
   t.after(() => full.stop('SIGKILL'));
-  const busy = { model: await nameOf(full), maxTokens: 4 };
+  const busy = { model: await nameOf(full), maxTokens: 4, ...endless };
   const once = await Promise.allSettled(Array.from({ length: 6 }, () => chat(busy, full).invoke('Hello')));
   assert.ok(once.some(({ reason }) => reason?.status === 429));
   for (const answer of await chat({ ...busy, maxRetries: 8 }, full).batch(['a', 'b', 'c'])) assert.ok(answer.usage_metadata.output_tokens > 0);
 });
 
 test('a fault within a stream is raised', async (t) => {
-  const faulty = await simulate({ next: 0.02, env: { INFERNUM_FAULTS: 'step:12:throw' } });
+  const faulty = await simulate({ next: 0.02, env: { INFERNUM_FAULTS: 'step:12:nan' } });
   t.after(() => faulty.stop('SIGKILL'));
-  const stream = await chat({ model: await nameOf(faulty), maxTokens: 50 }, faulty).stream('Hello');
+  const stream = await chat({ model: await nameOf(faulty), maxTokens: 50, ...endless }, faulty).stream('Hello');
   await assert.rejects(collect(stream));
 });

@@ -182,7 +182,7 @@ test('a server that is killed', async (t) => {
 });
 
 test('a fault within a stream', async (t) => {
-  const { server, chat } = await session(t, { next: 0.02, env: { INFERNUM_FAULTS: 'step:12:throw' } });
+  const { server, chat } = await session(t, { next: 0.02, env: { INFERNUM_FAULTS: 'step:12:nan' } });
   const [, rest] = await first(await chat(50, { stream: true }));
   await assert.rejects(rest(), (error) => error instanceof OpenAI.APIError && error.type === 'server_error' && error.message.length > 0);
   assert.equal((await chat(3)).usage.completion_tokens, 3);
@@ -197,7 +197,7 @@ test('a fault before the first token', async (t) => {
 });
 
 test('silence is filled with comments that nobody sees', async (t) => {
-  const { chat } = await session(t, { first: 2.5, args: ['--sse-ping-interval', '1'] });
+  const { chat } = await session(t, { first: 2.5, args: ['--ping-interval', '1'] });
   const started = Date.now();
   const chunks = [];
   for await (const chunk of await chat(3, { stream: true })) chunks.push(chunk);

@@ -9,7 +9,7 @@ const messages = [{ role: 'user', content: 'Tell me of a fox.' }];
 let server, model;
 
 before(async () => {
-  server = await serve(['--served-model-name', 'fox', 'other-name']);
+  server = await serve(['--served-model-name', 'fox', '--served-model-name', 'other-name']);
   model = (await (await fetch(`${server.baseURL}/models`)).json()).data[0].id;
 });
 after(() => server.stop());
@@ -26,7 +26,7 @@ async function documents(response) {
 const common = [
   {}, { n: 3 }, { seed: 5, temperature: 1.3, top_p: 0.9 }, { temperature: 0 }, { stop: ['the', ' a'] }, { stop: 'e', include_stop_str_in_output: true },
   { presence_penalty: 1, frequency_penalty: -1 }, { repetition_penalty: 1.2, top_k: 20, min_p: 0.05 }, { logit_bias: { 300: 5, 301: -100 } },
-  { ignore_eos: true, max_tokens: 40 }, { min_tokens: 6 }, { stop_token_ids: [300, 400, 500] }, { return_token_ids: true }, { user: 'me', priority: 1, cache_salt: 'salt' },
+  { ignore_eos: true, max_tokens: 40 }, { min_tokens: 6 }, { stop_token_ids: [300, 400, 500] }, { return_token_ids: true }, { user: 'me', priority: 0, cache_salt: 'salt' },
   { skip_special_tokens: false }, { infernum: { timings: true } }, { max_tokens: 1 }, { model: 'other-name' }, { model: undefined },
 ];
 const chats = [
@@ -106,7 +106,7 @@ test('errors', async () => {
 });
 
 test('errors within a stream', async (t) => {
-  const faulty = await simulate({ next: 0.02, env: { INFERNUM_FAULTS: 'step:12:throw' } });
+  const faulty = await simulate({ next: 0.02, env: { INFERNUM_FAULTS: 'step:12:nan' } });
   t.after(() => faulty.stop('SIGKILL'));
   const response = await fetch(`${faulty.baseURL}/chat/completions`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ messages, max_tokens: 50, ignore_eos: true, stream: true }) });
   const chunks = await documents(response);

@@ -34,14 +34,21 @@ class Server {
     for (const pipe of [this.child.stdout, this.child.stderr]) pipe.setEncoding('utf8').on('data', (text) => (this.log += text));
   }
 
+  checkAlive() {
+    if (this.child.exitCode !== null) throw new Error(`infernum serve ended with ${this.child.exitCode}:\n${this.log}`);
+  }
+
   async ready() {
     const port = await eventually('a line with the port', () => {
-      if (this.child.exitCode !== null) throw new Error(`infernum serve ended with ${this.child.exitCode}:\n${this.log}`);
+      this.checkAlive();
       return /http:\/\/127\.0\.0\.1:([1-9]\d*)/.exec(this.log)?.[1];
     });
     this.origin = `http://127.0.0.1:${port}`;
     this.baseURL = `${this.origin}/v1`;
-    await eventually('/ready', async () => (await fetch(`${this.origin}/ready`)).status === 200, 30);
+    await eventually('/ready', () => {
+      this.checkAlive();
+      return fetch(`${this.origin}/ready`).then(({ status }) => status === 200, () => false);
+    }, 30);
     return this;
   }
 

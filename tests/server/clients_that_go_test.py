@@ -103,7 +103,7 @@ class ClientsThatVanishFromTheModel(ClientsThatVanish):
 class SlowReaders(ServerCase):
     @classmethod
     def start(cls):
-        return simulate("--write-stall-timeout", "3", "--max-num-seqs", "64", next=0.001)
+        return simulate("--write-timeout", "3", "--max-num-seqs", "64", next=0.001)
 
     def ping(self, count):
         """Seconds of short requests."""

@@ -161,7 +161,7 @@ class Server:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, env=environment(env), cwd=SOURCE, preexec_fn=limit)
         self.pid = self.process.pid
         try:
-            self.port = port or eventually("a log line with the port", self._port, 30)
+            self.port = port if log else eventually("a log line with the port", self._port, 30)
             if wait:
                 eventually(wait + " answers 200", lambda: self._answers(wait), 60)
         except BaseException:
