@@ -15,7 +15,7 @@
 namespace infernum {
 namespace {
 
-constexpr int64_t token_block = 256;  // rows of y a strip finishes before the next: their partial sums stay in L2
+constexpr int64_t token_block = 256;  // rows of y a strip of blocks finishes before the next; twice as many share a copy of dense weights
 constexpr int64_t few_tokens = 4;     // up to here the weights are read at memory speed and strips are cut by bytes
 
 int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
@@ -37,7 +37,7 @@ void narrow(DType type, const float* from, char* to, int64_t n) {
 
 /// What one thread needs to work on a strip.
 struct Workspace {
-  float* c;           // (token_block, strip rows)
+  float* c;           // (most_rows(), strip rows)
   std::byte* copies;  // for the dense kernels
   float* dense;       // (strip rows, k chunk): block types dequantised
   std::byte* raw;     // row groups packed on the fly
@@ -81,6 +81,7 @@ class Products {
 
  private:
   bool plain() const { return is_float(weights_); }
+  int64_t most_rows() const { return plain() ? 2 * token_block : token_block; }
   bool direct_bf16() const { return weights_ == DType::BF16 && x_.dtype == DType::BF16 && kernels_.dense_bf16_bf16; }
   /// F32 activations that are to be multiplied as bfloat16.
   bool rounded() const { return weights_ == DType::BF16 && x_.dtype == DType::F32 && queue_.bf16_products; }
@@ -88,7 +89,7 @@ class Products {
 
   void choose_strips() {
     const int64_t unit = int8_ ? group_rows : 1;
-    strip_rows_ = int8_ ? 2 * group_rows : std::clamp(round_up(n_ / (4 * queue_.pool.size()), 32), int64_t{32}, int64_t{192});
+    strip_rows_ = int8_ ? 2 * group_rows : std::clamp(round_up(n_ / (4 * queue_.pool.size()), 48), int64_t{48}, int64_t{192});
     k_chunk_ = std::min(k_, int64_t{2048});  // both this and 1024 are whole chunks (gemm.h)
     if (!plain() && !int8_) k_chunk_ = std::min(k_, int64_t{1024});
     if (most_tokens_ > few_tokens || !(plain() || streams())) return;
@@ -100,7 +101,7 @@ class Products {
 
   Workspace carve_workspace(Carver& carver) const {
     Workspace w{};
-    w.c = carver.take<float>(std::min(most_tokens_, token_block) * strip_rows_);
+    w.c = carver.take<float>(std::min(most_tokens_, most_rows()) * strip_rows_);
     if (!plain() && !int8_) w.dense = carver.take<float>(strip_rows_ * k_chunk_);
     if (!int8_) {
       w.copies = carver.take<std::byte>(dense_workspace_bytes);
@@ -122,7 +123,7 @@ class Products {
     } else if (rounded() || (x_.dtype != DType::F32 && !direct_bf16())) {
       wide_ = carver.take<float>(rows * k_);
     }
-    identity_ = carver.take<int32_t>(token_block);
+    identity_ = carver.take<int32_t>(most_rows());
     workspaces_.clear();
     for (int t = 0; t < queue_.pool.size(); t++) workspaces_.push_back(carve_workspace(carver));
     if (count_only) scratch_bytes_ = carver.bytes();
@@ -131,7 +132,7 @@ class Products {
   void lay_out_scratch() {
     lay_out(Carver(nullptr), true);
     lay_out(Carver(queue_.scratch.get(scratch_bytes_)), false);
-    for (int32_t i = 0; i < token_block; i++) identity_[i] = i;
+    for (int32_t i = 0; i < most_rows(); i++) identity_[i] = i;
   }
 
   void prepare_activations() {
@@ -167,8 +168,8 @@ class Products {
   void multiply(const Product& product, int64_t row, int64_t rows, const Workspace& space) const {
     const int64_t width = int8_ ? round_up(rows, group_rows) : rows;
     const bool in_place = y_.dtype == DType::F32 && width == rows;
-    for (int64_t t = 0; t < product.m; t += token_block) {
-      const int64_t m = std::min(token_block, product.m - t);
+    for (int64_t t = 0; t < product.m; t += most_rows()) {
+      const int64_t m = std::min(most_rows(), product.m - t);
       const int32_t* y_rows = product.y_rows + t;
       float* c = in_place ? y_.as<float>() + row : space.c;
       const int64_t c_stride = in_place ? y_.stride : width;
