@@ -54,7 +54,7 @@ class Program:
 
     @classmethod
     def serve(cls, port):
-        common = ["serve", "--engine", "sim", "--host", "127.0.0.1", "--port", str(port), "--sim-ttft", str(FIRST * 1000), "--sim-itl", str(GAP * 1000)]
+        common = ["serve", str(SOURCE / "models/storyteller"), "--engine", "sim", "--host", "127.0.0.1", "--port", str(port), "--sim-ttft", str(FIRST * 1000), "--sim-itl", str(GAP * 1000)]
         if cls.server is None:
             cls.server = [cls.path] if has_serve(cls.path) else [sys.executable, str(SOURCE / "tests/deploy/stand_in.py")]
             print("serving: %s" % cls.server[-1], flush=True)
@@ -86,7 +86,11 @@ class Replica(Process):
         self.port = port
         env = {k: v for k, v in os.environ.items() if not k.startswith("INFERNUM_")}
         super().__init__(Program.serve(port), env=env)
-        wait_for(lambda: get(port, "/ready")[0] == 200, "replica on port %d ready" % port)
+        try:
+            wait_for(lambda: get(port, "/ready")[0] == 200, "replica on port %d ready" % port)
+        except AssertionError:
+            self.stop()
+            raise
 
     def metric(self, name):
         """Sum over its labels; histograms by the full name of a series."""

@@ -135,6 +135,7 @@ class Server(http.server.ThreadingHTTPServer):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("command", choices=["serve"])
+    parser.add_argument("model")
     parser.add_argument("--engine", choices=["sim"])
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
