@@ -100,7 +100,7 @@ class Engine {
   /// The request ends within a step, as Cancelled unless it ended otherwise before; unknown ids are none of its business.
   virtual void cancel(RequestId id) = 0;
   virtual EngineStats stats() const = 0;
-  /// Ends every request as Shutdown and joins the thread. Idempotent.
+  /// Ends every request as Shutdown and joins the thread, so it is not for the handler of on_step(). Idempotent.
   virtual void stop() = 0;
 };
 

@@ -41,7 +41,8 @@ struct EngineCore::Request : Sequence {
   std::span<const int32_t> output_ids() const { return std::span(tokens).subspan(static_cast<size_t>(prompt_tokens)); }
   /// Whether the logits of this position score a token of the prompt that has no score yet.
   bool scores(int64_t position) const {
-    return request.prompt_logprobs >= 0 && !prompt_told && position + 1 < prompt_tokens && position + 1 >= static_cast<int64_t>(prompt.size());
+    return request.prompt_logprobs >= 0 && !prompt_told && position + 1 < prompt_tokens &&
+           position + 1 >= static_cast<int64_t>(prompt.size());
   }
 };
 
@@ -149,7 +150,7 @@ StepLogits EngineCore::compute(const std::vector<PlannedRow>& rows) {
   for (size_t i = 0; faults_.any() && i < rows.size(); i++)
     if (faults_.at(Faults::Place::Step, steps_, Faults::Action::Nan) ||
         faults_.at(Faults::Place::Request, request_of(rows[i]).number, Faults::Action::Nan))
-      for (int64_t r = logits.first_row[i]; r < logits.first_row[i + 1]; r++) std::ranges::fill(logits.row(r), NAN);
+      for (int64_t r = logits.first_row[i]; r < logits.first_row[i + 1]; r++) std::fill_n(logits.row(r).data(), logits.vocab_size, NAN);
   return logits;
 }
 

@@ -42,7 +42,7 @@ class Generator::Running {
   StepItem plan(int64_t chunk) {
     const auto prompt = static_cast<int64_t>(request_->prompt.size());
     const int64_t n = done_ < prompt ? std::min(chunk, prompt - done_) : 1;
-    const int32_t* first = done_ < prompt ? request_->prompt.data() + done_ : (last_ = result.tokens.back().id, &last_);
+    const int32_t* first = done_ < prompt ? request_->prompt.data() + done_ : &output_.back();
     check(cache_->reserve(done_ + n), "generation: the key-value cache is full", "tokens", done_ + n);
     const bool samples = done_ + n == length();
     return {cache_, {first, static_cast<size_t>(n)}, done_, samples ? StepItem::Logits::Last : StepItem::Logits::None};
@@ -52,14 +52,8 @@ class Generator::Running {
   void advance(const StepItem& item, std::span<float> logits, int64_t usable_vocab, int64_t context, const OnText& on_text) {
     done_ += static_cast<int64_t>(item.tokens.size());
     if (logits.empty()) return;
-    GeneratedToken token{0, {}, {}};
-    if (request_->top_logprobs > 0) token.top = top_logprobs(logits, request_->top_logprobs);
-    std::vector<float> raw;
-    if (request_->top_logprobs >= 0) raw.assign(logits.begin(), logits.end());
-    std::vector<int32_t> output;
-    for (const auto& t : result.tokens) output.push_back(t.id);
-    token.id = sample(logits, request_->sampling, request_->prompt, output, length(), usable_vocab);
-    if (!raw.empty()) token.logprob = logprob_of(raw, token.id).logprob;
+    ScoredToken token = choose_token(logits, request_->sampling, {request_->top_logprobs}, {request_->prompt, output_, usable_vocab});
+    output_.push_back(token.id);
     if (result.tokens.empty()) result.first_token_seconds = seconds_since(start_);
     result.tokens.push_back(std::move(token));
     const int32_t id = result.tokens.back().id;
@@ -91,7 +85,7 @@ class Generator::Running {
   const GenerationRequest* request_;
   SequenceCache* cache_;
   int64_t done_;
-  int32_t last_ = 0;
+  std::vector<int32_t> output_;
   StreamDecoder decoder_;
   StopMatcher stops_;
   Clock::time_point start_;

@@ -8,7 +8,7 @@
 
 #include "models/model.h"
 #include "runtime/executor.h"
-#include "runtime/sampler.h"
+#include "runtime/token_choice.h"
 #include "text/tokenizer.h"
 
 namespace infernum {
@@ -24,14 +24,8 @@ struct GenerationRequest {
 
 enum class FinishReason { Running, Stop, Length, Cancelled };
 
-struct GeneratedToken {
-  int32_t id;
-  std::optional<float> logprob;
-  std::vector<TokenLogprob> top;
-};
-
 struct Generation {
-  std::vector<GeneratedToken> tokens;
+  std::vector<ScoredToken> tokens;
   std::string text;
   FinishReason finish = FinishReason::Running;
   int64_t cached_tokens = 0;  ///< of the prompt, from an earlier turn
