@@ -264,6 +264,8 @@ TEST(AccessLog, AFullDiskOrASlowPipeHoldsNothingUp) {
     EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1));
     EXPECT_GT(writer.dropped(), 1000u);
     char bytes[65536];
+    pollfd readable{ends[0], POLLIN, 0};
+    EXPECT_EQ(poll(&readable, 1, 3000), 1);
     EXPECT_GT(read(ends[0], bytes, sizeof bytes), 0);
     close(ends[0]);
     ends[0] = -1;
