@@ -19,7 +19,8 @@ const clients = [
 
 const installed = (name) => JSON.parse(readFileSync(join(here, 'node_modules', name, 'package.json'), 'utf8')).version;
 const version = ({ packages }) =>
-  packages.map((name) => `\`${name}\` ${installed(name)}`).join(', ') || /^curl (\S+)/.exec(execFileSync('curl', ['--version'], { encoding: 'utf8' }))[1];
+  packages.map((name) => `\`${name}\` ${installed(name)}`).join(', ') || /^curl (\S+)/.exec(execFileSync('curl', ['--version'],
+      { encoding: 'utf8' }))[1];
 
 /** {passed, failed: [name, error]} of one file, whose output goes to stderr. */
 function execute(file) {

@@ -35,13 +35,15 @@ class Traffic:
 
     def body(self, pick):
         words = pick.choice([3, 10, 40, 200, 500])
-        body = {"prompt": " ".join(pick.choices(WORDS, k=words)), "max_tokens": pick.choice([1, 5, 20, 60]), "seed": pick.randrange(1 << 40), "ignore_eos": pick.random() < 0.5}
+        body = {"prompt": " ".join(pick.choices(WORDS, k=words)), "max_tokens": pick.choice([1, 5, 20, 60]),
+                "seed": pick.randrange(1 << 40), "ignore_eos": pick.random() < 0.5}
         if pick.random() < 0.5:  # of a tenant with favourite prompts, so that the cache is used
             body["prompt"] = "%s: %s" % (pick.choice(WORDS), " ".join(WORDS * 8))
         salt = pick.choice(TENANTS)
         if salt:
             body["cache_salt"] = salt
-        body.update(pick.choice([{}, {}, {"n": 2}, {"stop": [" the", "a "]}, {"temperature": 0}, {"logprobs": 2}, {"top_k": 9, "presence_penalty": 1}]))
+        body.update(pick.choice([{}, {}, {"n": 2}, {"stop": [" the", "a "]}, {"temperature": 0}, {"logprobs": 2},
+                                 {"top_k": 9, "presence_penalty": 1}]))
         return body
 
     def whole(self, pick, client):
@@ -99,7 +101,8 @@ class Traffic:
             self.count["slow"] += 1
 
     def err(self, pick, client):
-        wrong = pick.choice([b"{", b"\xff", b"[" * 10_000, json.dumps({"prompt": "a", "temperature": 9}), json.dumps({"prompt": "a", "model": "none"}), json.dumps({"prompt": "a " * 9000}), "[]"])
+        wrong = pick.choice([b"{", b"\xff", b"[" * 10_000, json.dumps({"prompt": "a", "temperature": 9}),
+                             json.dumps({"prompt": "a", "model": "none"}), json.dumps({"prompt": "a " * 9000}), "[]"])
         reply = client.post("/v1/completions", wrong)
         if reply.status not in (400, 404):
             self.problem("%r for %r" % (reply, wrong[:60]))
@@ -198,7 +201,8 @@ def soak(minutes, seed, workers, alone):
                   % ((time.monotonic() - begin) / 60, minutes, count[200], resident / 1e6, files, threads, len(problems)), flush=True)
         growth = slope(samples)
         metrics = target.metrics()
-        failed = {name: value for name, value in metrics.items() if name.startswith("infernum_http_requests_total") and 'status="5' in name and '"/ready"' not in name and value}
+        failed = {name: value for name,
+                  value in metrics.items() if name.startswith("infernum_http_requests_total") and 'status="5' in name and '"/ready"' not in name and value}
         if failed:
             problems.append("answers with 5xx: %s" % failed)
         if growth > 1e6 * server.SLOWDOWN:
@@ -207,8 +211,10 @@ def soak(minutes, seed, workers, alone):
         third = len(p99) // 3
         if alone and third and statistics.median(p99[-third:]) > 1.5 * statistics.median(p99[:third]) + 0.01:  # random traffic
             problems.append("the 99th percentile between two events drifted: %s" % p99)
-        report.update(answers=count[200], refused=count[429], left=count["left"], slow=count["slow"], wrong=count["wrong"], megabytes_per_minute=growth / 1e6, p99_gap_seconds=p99,
-                      files=base[0], threads=base[1], generated=metrics["vllm:generation_tokens_total"], preemptions=metrics["vllm:num_preemptions_total"])
+        report.update(answers=count[200], refused=count[429], left=count["left"], slow=count["slow"], wrong=count["wrong"],
+                      megabytes_per_minute=growth / 1e6, p99_gap_seconds=p99,
+                      files=base[0], threads=base[1], generated=metrics["vllm:generation_tokens_total"],
+                      preemptions=metrics["vllm:num_preemptions_total"])
         target.signal()
         code = target.wait()
         if code != 0:
