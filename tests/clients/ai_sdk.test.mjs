@@ -51,7 +51,8 @@ test('parts of a stream', async () => {
 });
 
 test('system and turns', async () => {
-  const messages = [{ role: 'user', content: 'Tell me of a fox.' }, { role: 'assistant', content: 'A fox lived in a wood.' }, { role: 'user', content: 'And then?' }];
+  const messages = [{ role: 'user', content: 'Tell me of a fox.' }, { role: 'assistant', content: 'A fox lived in a wood.' },
+                    { role: 'user', content: 'And then?' }];
   const plain = await generateText({ ...story(), prompt: undefined, messages });
   const system = await generateText({ ...story(), prompt: undefined, system: 'You are a bard.', messages });
   assert.ok(system.usage.inputTokens > plain.usage.inputTokens);
@@ -84,8 +85,10 @@ test('errors are APICallErrors', async () => {
     assert.match(error.message, /model/);
     return true;
   });
-  await assert.rejects(generateText(story({ temperature: 7 })), (error) => APICallError.isInstance(error) && error.statusCode === 400 && /temperature/.test(error.message));
-  await assert.rejects(generateText(story({ prompt: 'word '.repeat(3000) })), (error) => error.statusCode === 400 && /maximum context length/.test(error.message));
+  await assert.rejects(generateText(story({ temperature: 7 })),
+                       (error) => APICallError.isInstance(error) && error.statusCode === 400 && /temperature/.test(error.message));
+  await assert.rejects(generateText(story({ prompt: 'word '.repeat(3000) })),
+                       (error) => error.statusCode === 400 && /maximum context length/.test(error.message));
   const errors = [];
   await collect(streamText(story({ temperature: 7, onError: ({ error }) => errors.push(error) })).fullStream);
   assert.equal(errors.length, 1);
@@ -103,7 +106,8 @@ test('abort', async (t) => {
   const slow = await simulate({ next: 0.02 });
   t.after(() => slow.stop('SIGKILL'));
   const controller = new AbortController();
-  const result = streamText(story({ model: provide(slow)(await nameOf(slow)), maxOutputTokens: 400, ...endless, abortSignal: controller.signal, onError() {} }));
+  const result = streamText(story({ model: provide(slow)(await nameOf(slow)), maxOutputTokens: 400, ...endless,
+                                   abortSignal: controller.signal, onError() {} }));
   const reading = collect(result.fullStream).catch((error) => error);
   await eventually('the request running', async () => (await slow.running()) === 1);
   controller.abort();
@@ -115,7 +119,8 @@ test('429 is tried again', async (t) => {
   const full = await simulate({ next: 0.01, args: ['--max-num-seqs', '1', '--max-queue', '1'] });
   t.after(() => full.stop('SIGKILL'));
   const busy = provide(full)(await nameOf(full));
-  const once = await Promise.allSettled(Array.from({ length: 6 }, () => generateText(story({ model: busy, maxOutputTokens: 8, ...endless }))));
+  const once = await Promise.allSettled(Array.from({ length: 6 }, () => generateText(story({ model: busy, maxOutputTokens: 8,
+      ...endless }))));
   const refused = once.filter(({ status }) => status === 'rejected').map(({ reason }) => reason);
   assert.ok(refused.length > 0);
   for (const error of refused) {
@@ -131,7 +136,8 @@ test('a fault within a stream is its error', async (t) => {
   const faulty = await simulate({ next: 0.02, env: { INFERNUM_FAULTS: 'step:12:nan' } });
   t.after(() => faulty.stop('SIGKILL'));
   const errors = [];
-  const settings = { model: provide(faulty)(await nameOf(faulty)), maxOutputTokens: 50, ...endless, onError: ({ error }) => errors.push(error) };
+  const settings = { model: provide(faulty)(await nameOf(faulty)), maxOutputTokens: 50, ...endless,
+                    onError: ({ error }) => errors.push(error) };
   await collect(streamText(story(settings)).fullStream);
   assert.equal(errors.length, 1, String(errors));
 });

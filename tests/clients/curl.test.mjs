@@ -7,16 +7,19 @@ import { serve, simulate } from './server.mjs';
 
 let server, model;
 const json = ['-H', 'Content-Type: application/json'];
-const body = (fields) => ['-d', JSON.stringify({ model, messages: [{ role: 'user', content: 'Tell me of a fox.' }], max_tokens: 8, seed: 7, ...fields })];
+const body = (fields) => ['-d', JSON.stringify({ model, messages: [{ role: 'user', content: 'Tell me of a fox.' }], max_tokens: 8, seed: 7,
+                                                ...fields })];
 
 /** {status, headers: {name: value}, text} of one request; `path` may be anything that follows the origin. */
 async function curl(path, ...args) {
-  const { stdout } = await promisify(execFile)('curl', ['-sS', '-i', '--max-time', '60', '--path-as-is', ...args, server.origin + path], { encoding: 'buffer' });
+  const { stdout } = await promisify(execFile)('curl', ['-sS', '-i', '--max-time', '60', '--path-as-is', ...args, server.origin + path],
+                                               { encoding: 'buffer' });
   let raw = stdout.toString('utf8');
   while (/^HTTP\/1\.1 100 /.test(raw)) raw = raw.slice(raw.indexOf('\r\n\r\n') + 4);
   const end = raw.indexOf('\r\n\r\n');
   const [line, ...fields] = raw.slice(0, end).split('\r\n');
-  const headers = Object.fromEntries(fields.map((field) => [field.slice(0, field.indexOf(':')).toLowerCase(), field.slice(field.indexOf(':') + 1).trim()]));
+  const headers = Object.fromEntries(fields.map((field) => [field.slice(0, field.indexOf(':')).toLowerCase(),
+                                                            field.slice(field.indexOf(':') + 1).trim()]));
   return { status: Number(line.split(' ')[1]), headers, text: raw.slice(end + 4) };
 }
 
@@ -74,7 +77,8 @@ test('HEAD and GET of the root', async () => {
 });
 
 test('slashes, and paths without /v1', async () => {
-  for (const path of ['/v1/models', '//v1//models', '/v1/models/', '/models', '///models//', `/v1/models/${model}`, `/models/${encodeURIComponent(model)}`, '/v1/models?x=y']) {
+  for (const path of ['/v1/models', '//v1//models', '/v1/models/', '/models', '///models//', `/v1/models/${model}`,
+                      `/models/${encodeURIComponent(model)}`, '/v1/models?x=y']) {
     assert.equal((await curl(path)).status, 200, path);
   }
   assert.equal((await curl('/chat/completions', ...json, ...body())).status, 200);
@@ -85,7 +89,8 @@ test('slashes, and paths without /v1', async () => {
 });
 
 test('405 names what is allowed', async () => {
-  for (const [path, method, allowed] of [['/v1/chat/completions', 'GET', 'POST'], ['/v1/completions', 'PUT', 'POST'], ['/v1/models', 'POST', 'GET'], ['/health', 'DELETE', 'GET']]) {
+  for (const [path, method, allowed] of [['/v1/chat/completions', 'GET', 'POST'], ['/v1/completions', 'PUT', 'POST'],
+                                         ['/v1/models', 'POST', 'GET'], ['/health', 'DELETE', 'GET']]) {
     const { status, headers, text } = await curl(path, '-X', method);
     assert.equal(status, 405, path);
     assert.ok(headers.allow.split(/, */).includes(allowed), headers.allow);
@@ -107,8 +112,10 @@ test('415: only JSON, as it is', async () => {
 });
 
 test('errors have one form', async () => {
-  for (const [path, args, status] of [['/nowhere', [], 404], ['/v1/chat/completions', [...json, '-d', '{'], 400], ['/v1/chat/completions', [...json, '-d', ''], 400],
-    ['/v1/chat/completions', [...json, '-d', '{} {}'], 400], ['/v1/chat/completions', [...json, '-d', '[]'], 400], ['/v1/models/none', [], 404]]) {
+  for (const [path, args, status] of [['/nowhere', [], 404], ['/v1/chat/completions', [...json, '-d', '{'], 400],
+                                      ['/v1/chat/completions', [...json, '-d', ''], 400],
+    ['/v1/chat/completions', [...json, '-d', '{} {}'], 400], ['/v1/chat/completions', [...json, '-d', '[]'], 400],
+    ['/v1/models/none', [], 404]]) {
     const answer = await curl(path, ...args);
     assert.equal(answer.status, status, path);
     assert.match(answer.headers['content-type'], /^application\/json/);
@@ -129,9 +136,12 @@ test('HTTP/1.0 and connections that stay', async () => {
   assert.equal(old.status, 200);
   assert.ok(!('transfer-encoding' in old.headers));
   assert.equal(JSON.parse(old.text).object, 'list');
-  const { stderr } = await promisify(execFile)('curl', ['-sv', `${server.origin}/v1/models`, `${server.origin}/health`, '-o', '/dev/null', '-o', '/dev/null']);
+  const { stderr } = await promisify(execFile)('curl', ['-sv', `${server.origin}/v1/models`, `${server.origin}/health`, '-o', '/dev/null',
+                                                        '-o', '/dev/null']);
   assert.match(stderr, /Re-using existing connection/i);
-  const { stderr: streamed } = await promisify(execFile)('curl', ['-sv', `${server.origin}/v1/chat/completions`, `${server.origin}/v1/chat/completions`, ...json, ...body({ stream: true }), '-o', '/dev/null', '-o', '/dev/null']);
+  const { stderr: streamed } = await promisify(execFile)('curl', ['-sv', `${server.origin}/v1/chat/completions`,
+                                                                  `${server.origin}/v1/chat/completions`, ...json,
+                                                                  ...body({ stream: true }), '-o', '/dev/null', '-o', '/dev/null']);
   assert.match(streamed, /Re-using existing connection/i);
 });
 
@@ -148,7 +158,8 @@ test('headers of every answer', async () => {
 test('a foreign Host is refused on loopback', async () => {
   const { status } = await curl('/v1/models', '-H', 'Host: evil.example');
   assert.ok(status === 403 || status === 400 || status === 421, String(status));
-  for (const host of ['localhost', '127.0.0.1:1', '[::1]:80']) assert.equal((await curl('/v1/models', '-H', `Host: ${host}`)).status, 200, host);
+  for (const host of ['localhost', '127.0.0.1:1', '[::1]:80']) assert.equal((await curl('/v1/models', '-H', `Host: ${host}`)).status, 200,
+      host);
 });
 
 test('UTF-8 in and out', async () => {
@@ -163,7 +174,8 @@ test('an answer to a curl that leaves', async (t) => {
   const slow = await simulate({ next: 0.05 });
   t.after(() => slow.stop('SIGKILL'));
   const name = (await (await fetch(`${slow.baseURL}/models`)).json()).data[0].id;
-  const args = ['-sS', '-N', '--max-time', '0.5', ...json, '-d', JSON.stringify({ model: name, prompt: 'x', max_tokens: 400, ignore_eos: true, stream: true })];
+  const args = ['-sS', '-N', '--max-time', '0.5', ...json, '-d', JSON.stringify({ model: name, prompt: 'x', max_tokens: 400,
+      ignore_eos: true, stream: true })];
   await assert.rejects(promisify(execFile)('curl', [...args, `${slow.baseURL}/completions`]), { code: 28 });
   await slow.idle();
 });

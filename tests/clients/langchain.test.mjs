@@ -48,7 +48,8 @@ test('stream', async () => {
 });
 
 test('chain of prompt, model and parser', async () => {
-  const chain = ChatPromptTemplate.fromMessages([['system', 'You are a bard.'], ['user', 'Tell me of {animal}.']]).pipe(chat()).pipe(new StringOutputParser());
+  const chain = ChatPromptTemplate.fromMessages([['system', 'You are a bard.'],
+                                                 ['user', 'Tell me of {animal}.']]).pipe(chat()).pipe(new StringOutputParser());
   const text = await chain.invoke({ animal: 'a fox' });
   assert.ok(text.length > 10);
   assert.equal((await collect(await chain.stream({ animal: 'a fox' }))).join(''), text);
@@ -57,7 +58,8 @@ test('chain of prompt, model and parser', async () => {
 });
 
 test('batch', async () => {
-  const prompts = ['a fox', 'a hen', 'a king', 'a crow'].map((animal) => [new SystemMessage('You are a bard.'), new HumanMessage(`Tell me of ${animal}.`)]);
+  const prompts = ['a fox', 'a hen', 'a king', 'a crow'].map((animal) => [new SystemMessage('You are a bard.'),
+      new HumanMessage(`Tell me of ${animal}.`)]);
   const answers = await chat().batch(prompts);
   assert.equal(answers[2].content, (await chat().invoke(prompts[2])).content);
   assert.equal(new Set(answers.map(({ content }) => content)).size, 4);
@@ -122,7 +124,8 @@ test('429 is tried again', async (t) => {
   const busy = { model: await nameOf(full), maxTokens: 4, ...endless };
   const once = await Promise.allSettled(Array.from({ length: 6 }, () => chat(busy, full).invoke('Hello')));
   assert.ok(once.some(({ reason }) => reason?.status === 429));
-  for (const answer of await chat({ ...busy, maxRetries: 8 }, full).batch(['a', 'b', 'c'])) assert.ok(answer.usage_metadata.output_tokens > 0);
+  for (const answer of await chat({ ...busy, maxRetries: 8 },
+                                  full).batch(['a', 'b', 'c'])) assert.ok(answer.usage_metadata.output_tokens > 0);
 });
 
 test('a fault within a stream is raised', async (t) => {

@@ -63,7 +63,8 @@ test('usage', async () => {
 
 test('stream: order of the chunks', async () => {
   const chunks = await collect(await chat({ ...story, stream: true }));
-  for (const key of ['id', 'created', 'model', 'system_fingerprint', 'object']) assert.equal(new Set(chunks.map((chunk) => chunk[key])).size, 1, key);
+  for (const key of ['id', 'created', 'model', 'system_fingerprint',
+                     'object']) assert.equal(new Set(chunks.map((chunk) => chunk[key])).size, 1, key);
   assert.equal(chunks[0].object, 'chat.completion.chunk');
   assert.equal(chunks[0].choices[0].delta.role, 'assistant');
   assert.ok(chunks.slice(1).every(({ choices }) => !('role' in choices[0].delta)));
@@ -93,7 +94,8 @@ test('stream: usage on request, last and alone', async () => {
 });
 
 test('stream: running usage', async () => {
-  const chunks = await collect(await chat({ ...story, stream: true, stream_options: { include_usage: true, continuous_usage_stats: true } }));
+  const chunks = await collect(await chat({ ...story, stream: true, stream_options: { include_usage: true,
+      continuous_usage_stats: true } }));
   const counts = chunks.map(({ usage }) => usage.completion_tokens);
   assert.deepEqual(counts, [...counts].sort((a, b) => a - b));
   assert.ok(counts[0] <= 2 && counts.at(-1) > 2, String(counts));
@@ -119,7 +121,8 @@ test('helper: .stream() with several choices and logprobs', async () => {
   const final = await stream.finalChatCompletion();
   const whole = await chat({ ...story, n: 3 });
   assert.deepEqual(final.choices.map(({ message }) => message.content), whole.choices.map(({ message }) => message.content));
-  for (const { message, logprobs } of final.choices) assert.equal(Buffer.from(logprobs.content.flatMap(({ bytes }) => bytes)).toString(), message.content);
+  for (const { message, logprobs } of final.choices) assert.equal(Buffer.from(logprobs.content.flatMap(({ bytes }) => bytes)).toString(),
+                                                                  message.content);
 });
 
 test('helper: a stream handed on as lines', async () => {
@@ -158,7 +161,8 @@ test('completions: prompts as texts and as ids, several choices', async () => {
 
 test('completions: stream', async () => {
   const whole = await complete({ prompt: 'Once upon a time', max_tokens: 20, seed: 3 });
-  const chunks = await collect(await complete({ prompt: 'Once upon a time', max_tokens: 20, seed: 3, stream: true, stream_options: { include_usage: true } }));
+  const chunks = await collect(await complete({ prompt: 'Once upon a time', max_tokens: 20, seed: 3, stream: true,
+                                               stream_options: { include_usage: true } }));
   const last = chunks.pop();
   assert.deepEqual(last.choices, []);
   assert.deepEqual(last.usage.completion_tokens, whole.usage.completion_tokens);
@@ -293,11 +297,13 @@ test('messages: roles, parts, null and unknown fields', async () => {
   assert.equal(parts.choices[0].message.content, text);
   const system = (role) => chat({ ...greedy, messages: [{ role, content: 'You are a bard.' }, ...messages] });
   assert.equal((await system('developer')).choices[0].message.content, (await system('system')).choices[0].message.content);
-  const nulls = { stop: null, n: null, top_p: null, seed: null, logprobs: null, stream: null, user: null, tools: null, response_format: null };
+  const nulls = { stop: null, n: null, top_p: null, seed: null, logprobs: null, stream: null, user: null, tools: null,
+                 response_format: null };
   assert.equal((await chat({ ...greedy, ...nulls, a_field_of_tomorrow: { x: 1 } })).choices[0].message.content, text);
   const turns = [...messages, { role: 'assistant', content: 'A fox lived in a wood.' }, { role: 'user', content: 'And then?' }];
   assert.ok((await chat({ ...greedy, messages: turns })).choices[0].message.content);
-  assert.equal((await chat({ ...greedy, user: 'u', metadata: { a: 'b' }, store: false, service_tier: 'auto', response_format: { type: 'text' } })).choices[0].message.content, text);
+  assert.equal((await chat({ ...greedy, user: 'u', metadata: { a: 'b' }, store: false, service_tier: 'auto',
+                            response_format: { type: 'text' } })).choices[0].message.content, text);
 });
 
 test('return_token_ids', async () => {
@@ -318,7 +324,8 @@ test('models', async () => {
   }
   assert.equal(ids[0], model);
   assert.equal((await openai.models.retrieve(model)).id, model);
-  await assert.rejects(openai.models.retrieve('org/no such model'), (error) => error instanceof OpenAI.NotFoundError && error.code === 'model_not_found');
+  await assert.rejects(openai.models.retrieve('org/no such model'),
+                       (error) => error instanceof OpenAI.NotFoundError && error.code === 'model_not_found');
 });
 
 test('headers: ids of requests, timing', async () => {
@@ -339,10 +346,13 @@ test('headers: ids of requests, timing', async () => {
 
 test('errors: BadRequestError names the field', async () => {
   const table = [
-    [{ temperature: 3 }, 'temperature'], [{ temperature: -0.1 }, 'temperature'], [{ temperature: '1' }, 'temperature'], [{ top_p: 1.1 }, 'top_p'],
+    [{ temperature: 3 }, 'temperature'], [{ temperature: -0.1 }, 'temperature'], [{ temperature: '1' }, 'temperature'],
+    [{ top_p: 1.1 }, 'top_p'],
     [{ n: 0 }, 'n'], [{ n: 1.5 }, 'n'], [{ max_tokens: 0 }, 'max_tokens'], [{ max_tokens: -1 }, 'max_tokens'], [{ stop: '' }, 'stop'],
-    [{ presence_penalty: 2.1 }, 'presence_penalty'], [{ frequency_penalty: -2.1 }, 'frequency_penalty'], [{ logit_bias: { 99999999: 1 } }, 'logit_bias'],
-    [{ logit_bias: { 5: 101 } }, 'logit_bias'], [{ top_logprobs: 3 }, 'top_logprobs'], [{ logprobs: true, top_logprobs: 21 }, 'top_logprobs'],
+    [{ presence_penalty: 2.1 }, 'presence_penalty'], [{ frequency_penalty: -2.1 }, 'frequency_penalty'],
+    [{ logit_bias: { 99999999: 1 } }, 'logit_bias'],
+    [{ logit_bias: { 5: 101 } }, 'logit_bias'], [{ top_logprobs: 3 }, 'top_logprobs'], [{ logprobs: true, top_logprobs: 21 },
+        'top_logprobs'],
     [{ stream_options: { include_usage: true } }, 'stream_options'], [{ messages: [] }, 'messages'], [{ messages: 'Hello' }, 'messages'],
     [{ messages: [{ role: 'wizard', content: 'x' }] }, 'messages.0.role'], [{ messages: [{ role: 'user' }] }, 'messages.0.content'],
     [{ messages: [{ role: 'user', content: [{ type: 'hologram' }] }] }, 'messages.0.content.0.type'], [{ tools: [] }, 'tools'],
@@ -370,7 +380,8 @@ test('errors: a prompt over the context states both numbers', async () => {
     assert.match(error.message, new RegExp(String(tokens.length)));
     return true;
   });
-  await assert.rejects(chat({ messages, max_tokens: 100000 }), (error) => error.code === 'context_length_exceeded' && /100000/.test(error.message));
+  await assert.rejects(chat({ messages, max_tokens: 100000 }),
+                       (error) => error.code === 'context_length_exceeded' && /100000/.test(error.message));
   await assert.rejects(chat({ messages: [{ role: 'user', content: 'word '.repeat(3000) }], stream: true }), OpenAI.BadRequestError);
 });
 

@@ -87,7 +87,8 @@ test('RateLimitError from a full queue', async (t) => {
 test('retries after 429 succeed', async (t) => {
   const { openai, model } = await session(t, { next: 0.01, args: ['--max-num-seqs', '1', '--max-queue', '1'] });
   const patient = openai.withOptions({ maxRetries: 6 });
-  const answers = await Promise.all(Array.from({ length: 4 }, () => patient.chat.completions.create({ model, messages, max_tokens: 4, ignore_eos: true })));
+  const answers = await Promise.all(Array.from({ length: 4 }, () => patient.chat.completions.create({ model, messages, max_tokens: 4,
+      ignore_eos: true })));
   for (const { usage } of answers) assert.equal(usage.completion_tokens, 4);
 });
 

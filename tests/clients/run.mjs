@@ -9,16 +9,18 @@ import { fileURLToPath } from 'node:url';
 const here = dirname(fileURLToPath(import.meta.url));
 const page = join(here, '../../docs/clients.md');
 const clients = [
-  { title: '`openai` for Node: features', package: 'openai', file: 'openai' },
-  { title: '`openai` for Node: aborts, full queues, faults', package: 'openai', file: 'openai_operations' },
-  { title: '`ai` with `@ai-sdk/openai-compatible`', package: '@ai-sdk/openai-compatible', file: 'ai_sdk' },
-  { title: '`@langchain/openai`', package: '@langchain/openai', file: 'langchain' },
-  { title: 'curl', file: 'curl' },
-  { title: '`ajv`: answers against the types of `openai`', package: 'ajv', file: 'schema' },
+  { title: 'OpenAI for Node: features', packages: ['openai'], file: 'openai' },
+  { title: 'OpenAI for Node: aborts, full queues, faults', packages: ['openai'], file: 'openai_operations' },
+  { title: 'AI SDK', packages: ['ai', '@ai-sdk/openai-compatible'], file: 'ai_sdk' },
+  { title: 'LangChain', packages: ['@langchain/openai', '@langchain/core'], file: 'langchain' },
+  { title: 'curl', packages: [], file: 'curl' },
+  { title: 'schemas of every answer', packages: ['ajv', 'ts-json-schema-generator', 'openai'], file: 'schema' },
 ];
 
 const installed = (name) => JSON.parse(readFileSync(join(here, 'node_modules', name, 'package.json'), 'utf8')).version;
-const version = ({ package: name }) => (name ? installed(name) : /^curl (\S+)/.exec(execFileSync('curl', ['--version'], { encoding: 'utf8' }))[1]);
+const version = ({ packages }) =>
+  packages.map((name) => `\`${name}\` ${installed(name)}`).join(', ') || /^curl (\S+)/.exec(execFileSync('curl', ['--version'],
+      { encoding: 'utf8' }))[1];
 
 /** {passed, failed: [name, error]} of one file, whose output goes to stderr. */
 function execute(file) {

@@ -14,7 +14,8 @@ before(async () => {
 });
 after(() => server.stop());
 
-const post = (path, body) => fetch(server.baseURL + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: typeof body === 'string' ? body : JSON.stringify(body) });
+const post = (path, body) => fetch(server.baseURL + path, { method: 'POST', headers: { 'content-type': 'application/json' },
+                                                           body: typeof body === 'string' ? body : JSON.stringify(body) });
 
 /** The documents of a stream; the last event is [DONE]. */
 async function documents(response) {
@@ -24,20 +25,27 @@ async function documents(response) {
 }
 
 const common = [
-  {}, { n: 3 }, { seed: 5, temperature: 1.3, top_p: 0.9 }, { temperature: 0 }, { stop: ['the', ' a'] }, { stop: 'e', include_stop_str_in_output: true },
-  { presence_penalty: 1, frequency_penalty: -1 }, { repetition_penalty: 1.2, top_k: 20, min_p: 0.05 }, { logit_bias: { 300: 5, 301: -100 } },
-  { ignore_eos: true, max_tokens: 40 }, { min_tokens: 6 }, { stop_token_ids: [300, 400, 500] }, { return_token_ids: true }, { user: 'me', priority: 0, cache_salt: 'salt' },
+  {}, { n: 3 }, { seed: 5, temperature: 1.3, top_p: 0.9 }, { temperature: 0 }, { stop: ['the', ' a'] },
+  { stop: 'e', include_stop_str_in_output: true },
+  { presence_penalty: 1, frequency_penalty: -1 }, { repetition_penalty: 1.2, top_k: 20, min_p: 0.05 },
+  { logit_bias: { 300: 5, 301: -100 } },
+  { ignore_eos: true, max_tokens: 40 }, { min_tokens: 6 }, { stop_token_ids: [300, 400, 500] }, { return_token_ids: true },
+  { user: 'me', priority: 0, cache_salt: 'salt' },
   { skip_special_tokens: false }, { infernum: { timings: true } }, { max_tokens: 1 }, { model: 'other-name' }, { model: undefined },
 ];
 const chats = [
-  ...common, { logprobs: true }, { logprobs: true, top_logprobs: 20 }, { logprobs: true, top_logprobs: 3, n: 2 }, { max_completion_tokens: 3 },
-  { messages: [{ role: 'system', content: 'You are a bard.' }, ...messages, { role: 'assistant', content: 'Once', name: 'bard' }, { role: 'user', content: [{ type: 'text', text: 'And' }, { type: 'text', text: 'then?' }] }] },
+  ...common, { logprobs: true }, { logprobs: true, top_logprobs: 20 }, { logprobs: true, top_logprobs: 3, n: 2 },
+  { max_completion_tokens: 3 },
+  { messages: [{ role: 'system', content: 'You are a bard.' }, ...messages, { role: 'assistant', content: 'Once', name: 'bard' },
+               { role: 'user', content: [{ type: 'text', text: 'And' }, { type: 'text', text: 'then?' }] }] },
   { messages: [...messages, { role: 'assistant', content: 'There was' }], continue_final_message: true, add_generation_prompt: false },
-  { messages: [{ role: 'developer', content: 'Be short.' }, ...messages] }, { response_format: { type: 'text' } }, { metadata: { a: 'b' }, store: true, service_tier: 'auto' },
+  { messages: [{ role: 'developer', content: 'Be short.' }, ...messages] }, { response_format: { type: 'text' } },
+  { metadata: { a: 'b' }, store: true, service_tier: 'auto' },
   { messages: [{ role: 'user', content: '雪 🦊 \u0000 "\\" \u2028' }], logprobs: true, top_logprobs: 2 },
 ];
 const completions = [
-  ...common, { logprobs: 0 }, { logprobs: 5 }, { echo: true }, { echo: true, logprobs: 2 }, { prompt: ['The fox', 'The hen'], n: 2 }, { prompt: [300, 301, 302] },
+  ...common, { logprobs: 0 }, { logprobs: 5 }, { echo: true }, { echo: true, logprobs: 2 }, { prompt: ['The fox', 'The hen'], n: 2 },
+  { prompt: [300, 301, 302] },
   { prompt: [[300, 301], [302]], logprobs: 1 }, { prompt: '雪 🦊', logprobs: 5 },
 ];
 
@@ -78,7 +86,8 @@ test('completions', async () => {
 test('chunks of completions', async () => {
   for (const body of completions) {
     for (const stream_options of [undefined, { include_usage: true }]) {
-      const response = await post('/completions', { model, prompt: 'Once upon a time', max_tokens: 12, stream: true, stream_options, ...body });
+      const response = await post('/completions', { model, prompt: 'Once upon a time', max_tokens: 12, stream: true, stream_options,
+                                                   ...body });
       assert.equal(response.status, 200, JSON.stringify(body));
       const chunks = await documents(response);
       chunks.forEach(checks.Completion);
@@ -95,8 +104,10 @@ test('models', async () => {
 });
 
 test('errors', async () => {
-  const bad = [['/chat/completions', '{'], ['/chat/completions', '[]'], ['/chat/completions', { model, messages, temperature: 9 }], ['/chat/completions', { model: 'none', messages }],
-    ['/chat/completions', { model, messages, stream: true, max_tokens: 1e6 }], ['/completions', { model, prompt: [-1] }], ['/completions', { model }], ['/nowhere', {}], ['/models', {}],
+  const bad = [['/chat/completions', '{'], ['/chat/completions', '[]'], ['/chat/completions', { model, messages, temperature: 9 }],
+               ['/chat/completions', { model: 'none', messages }],
+    ['/chat/completions', { model, messages, stream: true, max_tokens: 1e6 }], ['/completions', { model, prompt: [-1] }],
+    ['/completions', { model }], ['/nowhere', {}], ['/models', {}],
     ['/chat/completions', '\ud800'], ['/completions', { model, prompt: 'x', n: 2 ** 53 }]];
   for (const [path, body] of bad) {
     const response = await post(path, body);
@@ -108,7 +119,9 @@ test('errors', async () => {
 test('errors within a stream', async (t) => {
   const faulty = await simulate({ next: 0.02, env: { INFERNUM_FAULTS: 'step:12:nan' } });
   t.after(() => faulty.stop('SIGKILL'));
-  const response = await fetch(`${faulty.baseURL}/chat/completions`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ messages, max_tokens: 50, ignore_eos: true, stream: true }) });
+  const response = await fetch(`${faulty.baseURL}/chat/completions`, { method: 'POST', headers: { 'content-type': 'application/json' },
+                                                                      body: JSON.stringify({ messages, max_tokens: 50, ignore_eos: true,
+                                                                          stream: true }) });
   const chunks = await documents(response);
   checks.ErrorBody(chunks.pop());
   assert.ok(chunks.length > 2);
@@ -118,8 +131,10 @@ test('errors within a stream', async (t) => {
 test('the checks find what is wrong', () => {
   const good = { id: 'x', object: 'model', created: 1, owned_by: 'infernum' };
   checks.Model(good);
-  for (const bad of [{ ...good, created: '1' }, { ...good, extra: 1 }, { ...good, object: 'models' }, { id: 'x' }]) assert.throws(() => checks.Model(bad), /not a Model/);
-  const delta = { id: 'x', object: 'chat.completion.chunk', created: 1, model: 'm', choices: [{ index: 0, delta: { content: 'a' }, finish_reason: null }] };
+  for (const bad of [{ ...good, created: '1' }, { ...good, extra: 1 }, { ...good, object: 'models' },
+                     { id: 'x' }]) assert.throws(() => checks.Model(bad), /not a Model/);
+  const delta = { id: 'x', object: 'chat.completion.chunk', created: 1, model: 'm', choices: [{ index: 0, delta: { content: 'a' },
+      finish_reason: null }] };
   checks.ChatCompletionChunk(delta);
   assert.throws(() => checks.ChatCompletionChunk({ ...delta, choices: [{ ...delta.choices[0], delta: { role: 'bard' } }] }));
   assert.throws(() => checks.ChatCompletionChunk({ ...delta, choices: [{ index: 0, delta: {} }] }));

@@ -16,18 +16,24 @@ export type AnyErrorBody = { error: OpenAI.ErrorObject };
 `;
 
 const numbers = { type: 'array', items: { type: 'integer' } };
-const scored = { type: ['object', 'null'], additionalProperties: { type: 'object', required: ['logprob'], properties: { logprob: { type: 'number' }, rank: { type: 'integer' }, decoded_token: { type: 'string' } }, additionalProperties: false } };
+const scored = { type: ['object', 'null'], additionalProperties: { type: 'object', required: ['logprob'],
+                                                                  properties: { logprob: { type: 'number' }, rank: { type: 'integer' },
+                                                                      decoded_token: { type: 'string' } }, additionalProperties: false } };
 const timings = { type: 'object' };
 
 // Documented fields that the types lack, by place. Everything else that they lack is an error.
 const extras = {
   ChatCompletion: { '': { prompt_token_ids: numbers, prompt_logprobs: { type: 'array', items: scored }, infernum: timings },
-    choices: { token_ids: numbers, stop_reason: { type: ['string', 'integer', 'null'] } }, 'choices.message': { reasoning_content: { type: ['string', 'null'] } } },
-  ChatCompletionChunk: { '': { prompt_token_ids: numbers, infernum: timings }, choices: { token_ids: numbers, stop_reason: { type: ['string', 'integer', 'null'] } },
+    choices: { token_ids: numbers, stop_reason: { type: ['string', 'integer', 'null'] } },
+    'choices.message': { reasoning_content: { type: ['string', 'null'] } } },
+  ChatCompletionChunk: { '': { prompt_token_ids: numbers, infernum: timings }, choices: { token_ids: numbers,
+      stop_reason: { type: ['string', 'integer', 'null'] } },
     'choices.delta': { reasoning_content: { type: 'string' } } },
   Completion: { '': { infernum: timings },
-    choices: { prompt_token_ids: numbers, token_ids: numbers, prompt_logprobs: { type: 'array', items: scored }, stop_reason: { type: ['string', 'integer', 'null'] } } },
-  Model: { '': { root: { type: 'string' }, parent: { type: ['string', 'null'] }, max_model_len: { type: 'integer' }, aliases: { type: 'array', items: { type: 'string' } } } },
+    choices: { prompt_token_ids: numbers, token_ids: numbers, prompt_logprobs: { type: 'array', items: scored },
+              stop_reason: { type: ['string', 'integer', 'null'] } } },
+  Model: { '': { root: { type: 'string' }, parent: { type: ['string', 'null'] }, max_model_len: { type: 'integer' },
+                aliases: { type: 'array', items: { type: 'string' } } } },
   ModelsPage: {},
   ErrorBody: {},
 };
@@ -64,7 +70,8 @@ export function generateChecks() {
   try {
     const path = join(folder, 'types.ts');
     writeFileSync(path, types);
-    const generator = createGenerator({ path, skipTypeCheck: true, additionalProperties: false, topRef: false, expose: 'none', jsDoc: 'none' });
+    const generator = createGenerator({ path, skipTypeCheck: true, additionalProperties: false, topRef: false, expose: 'none',
+                                       jsDoc: 'none' });
     const ajv = new Ajv({ strict: true, allowUnionTypes: true, allErrors: true });
     const checks = {};
     for (const [name, places] of Object.entries(extras)) {

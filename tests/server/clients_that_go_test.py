@@ -15,7 +15,8 @@ from server import ServerCase, Server, raw_post, simulate
 
 def vanish(target, pick, prompt, streams=True):
     """Sends a request and leaves after a random time, by a close or a reset, with or without having read."""
-    body = {"prompt": prompt, "max_tokens": pick.choice([1, 8, 60]), "ignore_eos": True, "n": pick.choice([1, 1, 3]), "stream": streams and pick.random() < 0.7, "seed": pick.randrange(99)}
+    body = {"prompt": prompt, "max_tokens": pick.choice([1, 8, 60]), "ignore_eos": True, "n": pick.choice([1, 1, 3]),
+            "stream": streams and pick.random() < 0.7, "seed": pick.randrange(99)}
     with target.connect() as connection, contextlib.suppress(ConnectionError, TimeoutError):
         data = raw_post(body, "/v1/completions")
         cut = pick.randrange(len(data)) if pick.random() < 0.1 else len(data)
@@ -135,7 +136,8 @@ class SlowReaders(ServerCase):
     def test_one_that_reads_just_in_time_gets_everything(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
         self.addCleanup(connection.close)
-        connection.request("POST", "/v1/completions", json.dumps({"prompt": "a", "max_tokens": 400, "ignore_eos": True, "stream": True}), server.JSON)
+        connection.request("POST", "/v1/completions", json.dumps({"prompt": "a", "max_tokens": 400, "ignore_eos": True, "stream": True}),
+                           server.JSON)
         response = connection.getresponse()
         data = b""
         while piece := response.read(2000):

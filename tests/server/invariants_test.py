@@ -16,8 +16,10 @@ class Invariants(ServerCase):
     def cases(self, seed, count):
         pick = random.Random(seed)
         for _ in range(count):
-            fields = {"prompt": pick.choice(PROMPTS), "max_tokens": pick.choice([1, 2, 7, 40]), "seed": pick.randrange(1000), "temperature": pick.choice([0, 0.7, 1.5])}
-            fields.update(pick.choice([{}, {"n": 3}, {"stop": [" the", "e a"]}, {"top_k": 5}, {"presence_penalty": 1.5}, {"ignore_eos": True}, {"min_p": 0.1}, {"include_stop_str_in_output": True, "stop": "a"},
+            fields = {"prompt": pick.choice(PROMPTS), "max_tokens": pick.choice([1, 2, 7, 40]), "seed": pick.randrange(1000),
+                      "temperature": pick.choice([0, 0.7, 1.5])}
+            fields.update(pick.choice([{}, {"n": 3}, {"stop": [" the", "e a"]}, {"top_k": 5}, {"presence_penalty": 1.5},
+                                       {"ignore_eos": True}, {"min_p": 0.1}, {"include_stop_str_in_output": True, "stop": "a"},
                                        {"logit_bias": {"300": 10}}, {"min_tokens": 1}, {"repetition_penalty": 1.3}]))
             yield fields
 
@@ -100,7 +102,8 @@ class Invariants(ServerCase):
             self.assertTrue(text.startswith(choice["message"]["content"]))
 
     def test_timings_on_request(self):
-        bill = self.client.post("/v1/completions", {"prompt": "word " * 200, "max_tokens": 8, "ignore_eos": True, "infernum": {"timings": True}}).json()["infernum"]
+        bill = self.client.post("/v1/completions", {"prompt": "word " * 200, "max_tokens": 8, "ignore_eos": True,
+                                                    "infernum": {"timings": True}}).json()["infernum"]
         self.assertIn("timings", bill)
         self.assertNotIn("infernum", self.client.complete(max_tokens=1).json())
 

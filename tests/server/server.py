@@ -158,7 +158,8 @@ class Server:
         self.log_path = pathlib.Path(self.folder.name) / "log"
         with open(log or self.log_path, "wb") as stderr:
             command = [Program.path, "serve", "--port", str(port), *map(str, flags)]
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, env=environment(env), cwd=SOURCE, preexec_fn=limit)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, env=environment(env),
+                                            cwd=SOURCE, preexec_fn=limit)
         self.pid = self.process.pid
         try:
             self.port = port if log else eventually("a log line with the port", self._port, 30)
@@ -286,7 +287,8 @@ def raw_post(body, path="/v1/chat/completions", headers=""):
         body = json.dumps(body)
     if isinstance(body, str):
         body = body.encode()
-    head = "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n" % (path, len(body), headers)
+    head = "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n" % (path, len(body),
+        headers)
     return head.encode() + body
 
 

@@ -7,9 +7,12 @@ import server
 from server import MESSAGES, ServerCase, Server, simulate
 
 PUBLIC = ("/health", "/live", "/ready")
-ROUTES = [("GET", "/v1/models"), ("GET", "/models"), ("GET", "//v1//models"), ("GET", "/v1/models/x"), ("POST", "/v1/chat/completions"), ("POST", "/chat/completions"), ("POST", "/v1/completions"),
-          ("POST", "/tokenize"), ("POST", "/detokenize"), ("POST", "/v1/tokenize"), ("GET", "/tokenizer_info"), ("GET", "/version"), ("GET", "/load"), ("GET", "/metrics"), ("POST", "/v1/embeddings"),
-          ("GET", "/nowhere"), ("GET", "/admin/"), ("POST", "/admin/drain"), ("DELETE", "/v1/models"), ("GET", "/v1/%6dodels"), ("HEAD", "/v1/models"), ("PUT", "/metrics"), ("GET", "/health/../v1/models"),
+ROUTES = [("GET", "/v1/models"), ("GET", "/models"), ("GET", "//v1//models"), ("GET", "/v1/models/x"), ("POST", "/v1/chat/completions"),
+          ("POST", "/chat/completions"), ("POST", "/v1/completions"),
+          ("POST", "/tokenize"), ("POST", "/detokenize"), ("POST", "/v1/tokenize"), ("GET", "/tokenizer_info"), ("GET", "/version"),
+          ("GET", "/load"), ("GET", "/metrics"), ("POST", "/v1/embeddings"),
+          ("GET", "/nowhere"), ("GET", "/admin/"), ("POST", "/admin/drain"), ("DELETE", "/v1/models"), ("GET", "/v1/%6dodels"),
+          ("HEAD", "/v1/models"), ("PUT", "/metrics"), ("GET", "/health/../v1/models"),
           ("GET", "/health/x"), ("GET", "/ready%2f..%2fv1/models")]
 
 
@@ -29,9 +32,12 @@ class Keys(ServerCase):
 
 class EveryRouteNeedsAKey(Keys):
     def test_table(self):
-        wrong = [{}, {"Authorization": "Bearer "}, {"Authorization": "Bearer sk-wrong"}, {"Authorization": "Bearer sk-firs"}, {"Authorization": "Bearer sk-first2"}, {"Authorization": "Basic sk-first"},
-                 {"Authorization": "sk-first"}, {"Authorization": "Bearer SK-FIRST"}, {"x-api-key": "x"}, {"Authorization": "Bearer # two tenants"}, {"Authorization": "Bearer \xff"}]
-        good = [{"Authorization": "Bearer sk-first"}, {"authorization": "bearer sk-second"}, {"x-api-key": "sk-third"}, {"api-key": "sk-first"}]
+        wrong = [{}, {"Authorization": "Bearer "}, {"Authorization": "Bearer sk-wrong"}, {"Authorization": "Bearer sk-firs"},
+                 {"Authorization": "Bearer sk-first2"}, {"Authorization": "Basic sk-first"},
+                 {"Authorization": "sk-first"}, {"Authorization": "Bearer SK-FIRST"}, {"x-api-key": "x"},
+                 {"Authorization": "Bearer # two tenants"}, {"Authorization": "Bearer \xff"}]
+        good = [{"Authorization": "Bearer sk-first"}, {"authorization": "bearer sk-second"}, {"x-api-key": "sk-third"},
+                {"api-key": "sk-first"}]
         for method, path in ROUTES:
             body = {"messages": MESSAGES, "prompt": "x", "tokens": [300], "max_tokens": 1} if method == "POST" else None
             for headers in wrong:
