@@ -11,7 +11,7 @@
 #include "runtime/model_engine.h"
 #include "runtime/sim_engine.h"
 #include "runtime/trace_recorder.h"
-#include "serve_service.h"
+#include "server/openai/service.h"
 #include "session.h"
 
 namespace infernum::app {
@@ -39,6 +39,19 @@ std::string fingerprint(const ServeFlags& flags, const std::string& path) {
   return text;
 }
 
+server::ServiceOptions service_options(const ServeFlags& flags) {
+  server::ServiceOptions o;
+  o.stream_interval = flags.stream_interval;
+  o.queue_seconds = flags.queue_timeout;
+  o.request_seconds = flags.request_timeout;
+  o.first_byte_seconds = flags.http.limits.ping_seconds;
+  o.strict_fields = flags.strict_fields;
+  o.accept_any_model = flags.accept_any_model;
+  o.request_templates = flags.trust_request_chat_template;
+  o.tokenizer_info = flags.enable_tokenizer_info;
+  return o;
+}
+
 class LoadedApi final : public ServedApi {
  public:
   explicit LoadedApi(const ServeFlags& flags) : flags_(flags) {
@@ -52,7 +65,7 @@ class LoadedApi final : public ServedApi {
       o.inter_token_time = nanoseconds(flags.sim_itl_ms);
       o.max_num_seqs = flags.max_num_seqs;
       o.max_queue = flags.max_queue;
-      o.vocab_size = service_.vocab_size();
+      o.vocab_size = vocab_size_;
       if (flags.max_model_len > 0) o.context = flags.max_model_len;
       o.faults = Faults::from_environment();
       engine_ = std::make_unique<SimEngine>(std::move(o));
@@ -66,14 +79,14 @@ class LoadedApi final : public ServedApi {
 
   ~LoadedApi() override {
     if (metrics_) metrics_->freeze();
-    service_.close();
+    service_.reset();
     engine_->stop();
   }
 
   std::vector<server::Route> open(server::IoLoop& loop, server::ServerMetrics& metrics) override {
     metrics_ = &metrics;
     server::ServedEngine served;
-    served.model_name = service_.model_name();
+    served.model_name = name_;
     served.info = engine_->info();
     served.block_tokens = block_tokens;
     served.cache_dtype = flags_.kv_cache_dtype;
@@ -81,23 +94,31 @@ class LoadedApi final : public ServedApi {
     served.load_seconds = load_seconds_;
     served.stats = [this] { return engine_->stats(); };
     metrics.add_engine(std::move(served));
-    return service_.open(*engine_, loop, [&metrics](const FinishedRequest& r) { metrics.request(record_of(r)); });
+    server::ServiceOptions options = service_options(flags_);
+    options.on_record = [&metrics](const server::RequestRecord& record) { metrics.request(record); };
+    model_->max_model_len = engine_->info().context;
+    service_ = std::make_unique<server::OpenAiService>(std::move(*model_), *engine_, loop, std::move(options));
+    model_.reset();
+    return service_->routes();
   }
 
   EngineStats stats() const override { return engine_->stats(); }
-  const std::string& model_name() const override { return service_.model_name(); }
-  bool chats() const override { return service_.chats(); }
+  const std::string& model_name() const override { return name_; }
+  bool chats() const override { return chats_; }
   int64_t context() const override { return engine_->info().context; }
 
  private:
   void describe_model(const Checkpoint& checkpoint, const std::string& path) {
-    ModelDescription d;
-    d.names = flags_.served_model_name;
-    if (d.names.empty()) d.names.push_back(default_name(path));
-    d.root = path;
-    d.fingerprint = fingerprint(flags_, path);
-    if (!flags_.chat_template_file.empty()) d.chat_template = read_text_file(flags_.chat_template_file, longest_template);
-    service_.describe(checkpoint, std::move(d), flags_);
+    model_ = server::served_model(
+        checkpoint, flags_.chat_template_file.empty() ? std::string() : read_text_file(flags_.chat_template_file, longest_template));
+    model_->ids = flags_.served_model_name.empty() ? std::vector{default_name(path)} : flags_.served_model_name;
+    model_->root = path;
+    model_->system_fingerprint = fingerprint(flags_, path);
+    model_->created = std::time(nullptr);
+    if (flags_.generation_config == "none") model_->sampling = SamplingParams();
+    name_ = model_->id();
+    chats_ = model_->chat != nullptr;
+    vocab_size_ = model_->tokenizer.vocab_size();
   }
 
   void load_engine(Session session) {
@@ -107,39 +128,19 @@ class LoadedApi final : public ServedApi {
     o.cache_tokens = flags_.kv_cache_tokens;
     o.max_queue = flags_.max_queue;
     o.enable_prefix_caching = flags_.enable_prefix_caching;
-    o.usable_vocab = std::min(service_.vocab_size(), session.model->info().vocab_size);
+    o.usable_vocab = std::min(vocab_size_, session.model->info().vocab_size);
     o.faults = Faults::from_environment();
     if (!flags_.trace.empty()) o.trace = std::make_shared<TraceRecorder>(flags_.trace);
     engine_ = std::make_unique<ModelEngine>(std::shared_ptr<Model>(std::move(session.model)), std::move(o));
   }
 
-  static server::RequestRecord record_of(const FinishedRequest& r) {
-    server::RequestRecord out;
-    out.route = r.route;
-    out.model = r.model;
-    out.status = r.status;
-    out.finish = r.status == 499                                                ? server::RequestFinish::Abort
-                 : r.finish_reason == "length"                                  ? server::RequestFinish::Length
-                 : r.finish_reason == "stop" || r.finish_reason == "tool_calls" ? server::RequestFinish::Stop
-                                                                                : server::RequestFinish::Error;
-    out.prompt_tokens = r.prompt_tokens;
-    out.cached_tokens = r.cached_tokens;
-    out.generated_tokens = out.most_generated_tokens = r.completion_tokens;
-    out.n = r.choices;
-    if (r.max_tokens > 0) out.max_tokens = r.max_tokens;
-    out.preemptions = r.preemptions;
-    out.queue_seconds = r.queue_seconds;
-    out.prefill_seconds = r.prefill_seconds;
-    out.decode_seconds = r.decode_seconds;
-    out.total_seconds = r.seconds;
-    out.time_to_first_token_seconds = r.first_token_seconds;
-    out.inter_token_seconds = r.token_gaps;
-    return out;
-  }
-
   ServeFlags flags_;
-  Service service_;
+  std::string name_;
+  bool chats_ = false;
+  int64_t vocab_size_ = 0;
+  std::optional<server::ServedModel> model_;  ///< until open()
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<server::OpenAiService> service_;
   server::ServerMetrics* metrics_ = nullptr;
   double load_seconds_ = 0;
 };

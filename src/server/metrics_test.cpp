@@ -163,15 +163,15 @@ RequestRecord example_record() {
   record.route = "/v1/chat/completions";
   record.prompt_tokens = 30;
   record.cached_tokens = 16;
-  record.generated_tokens = record.most_generated_tokens = 5;
+  record.completion_tokens = record.longest_choice = 5;
   record.max_tokens = 5;
-  record.finish = RequestFinish::Length;
+  record.finish_reason = "length";
   record.queue_seconds = 0.1;
   record.prefill_seconds = 0.3;
   record.decode_seconds = 0.4;
-  record.total_seconds = 0.9;
-  record.time_to_first_token_seconds = 0.45;
-  record.inter_token_seconds = {0.1F, 0.1F, 0.1F, 0.1F};
+  record.seconds = 0.9;
+  record.first_token_seconds = 0.45;
+  record.token_gaps = {0.1F, 0.1F, 0.1F, 0.1F};
   return record;
 }
 

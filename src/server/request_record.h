@@ -3,36 +3,37 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "runtime/engine.h"
+#include "runtime/cache_limit.h"
 
 namespace infernum::server {
 
-enum class RequestFinish {
-  Stop,    ///< a stop id or string, or a tool call
-  Length,  ///< max_tokens, or the context is full
-  Abort,   ///< the client went, or the server shut down
-  Error,   ///< a fault, a timeout, NaN
-};
-
 /// One request of the API, whatever its number of choices.
 struct RequestRecord {
-  std::string route;  ///< as in the table of routes: "/v1/chat/completions"
-  std::string model;  ///< a served name
-  int status = 200;
-  RequestFinish finish = RequestFinish::Stop;
+  std::string_view route;     ///< "/v1/chat/completions"; of static storage
+  std::string model;          ///< the served model's name
+  int status = 200;           ///< of HTTP; 499 if the client went; that of the error if it came within a stream
+  std::string finish_reason;  ///< of the first choice: "stop", "length"; else the code of the error
+  bool stream = false;
   int64_t prompt_tokens = 0, cached_tokens = 0;
-  int64_t generated_tokens = 0;       ///< of all choices
-  int64_t most_generated_tokens = 0;  ///< of the longest choice
-  int64_t n = 1;
-  std::optional<int64_t> max_tokens;  ///< where the client named one
+  int64_t completion_tokens = 0;  ///< of all choices
+  int64_t longest_choice = 0;     ///< tokens
+  int64_t choices = 1;
+  int64_t max_tokens = 0;  ///< most of each choice
   CacheLimit cache_limit = CacheLimit::Unseen;
   int preemptions = 0;
-  double queue_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
-  double total_seconds = 0;                           ///< from the request's arrival to the end of its answer
-  std::optional<double> time_to_first_token_seconds;  ///< from the request's arrival; nothing where no token came
-  std::vector<float> inter_token_seconds;             ///< gaps between tokens of one choice; empty if observed as they came
+  double queue_seconds = 0, prefill_seconds = 0, decode_seconds = 0;  ///< of the first choice, but for decode: the longest
+  double seconds = 0;                                                 ///< from the request's arrival to the end of its answer
+  std::optional<double> first_token_seconds;                          ///< from the request's arrival; nothing where no token came
+  std::vector<float> token_gaps;                                      ///< seconds between the later tokens of each choice
+
+  /// As the metrics count it: stop, length, abort (the client went, or the server shut down) or error.
+  std::string_view outcome() const {
+    if (status == 499 || finish_reason == "draining") return "abort";
+    return status != 200 ? "error" : finish_reason == "length" ? "length" : "stop";
+  }
 };
 
 }  // namespace infernum::server

@@ -28,16 +28,6 @@ const std::vector<double>& step_bounds() {
   return bounds;
 }
 
-std::string_view name_of(RequestFinish finish) {
-  switch (finish) {
-    case RequestFinish::Stop: return "stop";
-    case RequestFinish::Length: return "length";
-    case RequestFinish::Abort: return "abort";
-    case RequestFinish::Error: return "error";
-  }
-  return "error";
-}
-
 std::string_view name_of(CacheLimit limit) {
   switch (limit) {
     case CacheLimit::Whole: return "whole";
@@ -127,7 +117,7 @@ struct ServerMetrics::Families {
   Family<Histogram>& prompt = histogram("request_prompt_tokens", "Prompt tokens per request.");
   Family<Histogram>& generation = histogram("request_generation_tokens", "Tokens generated per request.");
   Family<Histogram>& most_generation = histogram("request_max_num_generation_tokens", "Tokens of the longest choice per request.");
-  Family<Histogram>& max_tokens = histogram("request_params_max_tokens", "max_tokens of the requests that name one.");
+  Family<Histogram>& max_tokens = histogram("request_params_max_tokens", "Most tokens that each choice of a request may have.");
   Family<Histogram>& n = histogram("request_params_n", "n per request.", {1, 2, 5, 10, 20});
   Family<Histogram>& first_token =
       histogram("time_to_first_token_seconds", "From the arrival of a request to its first token.", first_token_bounds());
@@ -201,8 +191,7 @@ struct EngineMetrics::State {
     families.weights.with(labels).set(static_cast<double>(served.weights_bytes));
     families.load.with(labels).set(served.load_seconds);
     families.max_sequences.with(labels).set(static_cast<double>(served.info.max_sequences));
-    for (const auto finish : {RequestFinish::Stop, RequestFinish::Length, RequestFinish::Abort, RequestFinish::Error})
-      families.success.with(with({std::string(name_of(finish))}));
+    for (const char* outcome : {"stop", "length", "abort", "error"}) families.success.with(with({outcome}));
     families.cached_tokens.with(labels);
     families.preempted.with(labels);
   }
@@ -234,24 +223,23 @@ EngineMetrics::~EngineMetrics() = default;
 void EngineMetrics::request(const RequestRecord& record) {
   State& s = *state_;
   const auto observe = [](Histogram& histogram, auto value) { histogram.observe(static_cast<double>(value)); };
-  s.families.success.with(s.with({std::string(name_of(record.finish))})).add();
+  s.families.success.with(s.with({std::string(record.outcome())})).add();
   s.families.cache_limit.with(s.with({std::string(name_of(record.cache_limit))})).add();
   s.families.cached_tokens.with(s.labels).add(static_cast<uint64_t>(std::max<int64_t>(0, record.cached_tokens)));
   if (record.preemptions > 0) s.families.preempted.with(s.labels).add();
   observe(s.prompt, record.prompt_tokens);
-  observe(s.generation, record.generated_tokens);
-  observe(s.most_generation, record.most_generated_tokens);
-  observe(s.n, record.n);
-  if (record.max_tokens) observe(s.max_tokens, *record.max_tokens);
-  observe(s.total, record.total_seconds);
+  observe(s.generation, record.completion_tokens);
+  observe(s.most_generation, record.longest_choice);
+  observe(s.n, record.choices);
+  observe(s.max_tokens, record.max_tokens);
+  observe(s.total, record.seconds);
   observe(s.queue, record.queue_seconds);
   observe(s.prefill, record.prefill_seconds);
   observe(s.decode, record.decode_seconds);
   observe(s.inference, record.prefill_seconds + record.decode_seconds);
-  if (record.time_to_first_token_seconds) observe(s.first_token, *record.time_to_first_token_seconds);
-  if (record.most_generated_tokens > 1)
-    observe(s.request_per_token, record.decode_seconds / static_cast<double>(record.most_generated_tokens - 1));
-  for (const float gap : record.inter_token_seconds) inter_token(static_cast<double>(gap));
+  if (record.first_token_seconds) observe(s.first_token, *record.first_token_seconds);
+  if (record.longest_choice > 1) observe(s.request_per_token, record.decode_seconds / static_cast<double>(record.longest_choice - 1));
+  for (const float gap : record.token_gaps) inter_token(static_cast<double>(gap));
 }
 
 void EngineMetrics::inter_token(double seconds) {

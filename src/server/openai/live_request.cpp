@@ -325,11 +325,13 @@ void LiveRequest::conclude(int status, std::string_view reason, SteadyTime now) 
   record_.prompt_tokens = used.prompt_tokens;
   record_.cached_tokens = used.cached_tokens;
   record_.completion_tokens = used.completion_tokens;
+  for (const Choice& choice : choices_) record_.longest_choice = std::max<int64_t>(record_.longest_choice, choice.text.tokens());
   record_.seconds = spent.total_seconds;
   record_.queue_seconds = spent.bill.queue_seconds;
   record_.prefill_seconds = spent.bill.prefill_seconds;
   record_.decode_seconds = spent.bill.decode_seconds;
   record_.preemptions = spent.bill.preemptions;
+  record_.cache_limit = spent.bill.cache_limit;
   exchange_->note("model", record_.model);
   exchange_->note("finish_reason", record_.finish_reason);
   exchange_->note("prompt_tokens", std::to_string(used.prompt_tokens));

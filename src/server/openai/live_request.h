@@ -13,6 +13,7 @@
 #include "server/openai/format.h"
 #include "server/openai/plan.h"
 #include "server/openai/usage.h"
+#include "server/request_record.h"
 
 namespace infernum::server::openai {
 

@@ -10,6 +10,7 @@
 #include "server/http.h"
 #include "server/openai/served_model.h"
 #include "server/openai/usage.h"
+#include "server/request_record.h"
 
 namespace infernum::server {
 
