@@ -65,6 +65,12 @@ fs::file_time_type changed(const std::string& path) {
   return fs::last_write_time(path, error);
 }
 
+/// Refused for what the server or the client may, not for what the request says.
+bool turned_away(const AccessRecord& record) {
+  constexpr int statuses[] = {401, 403, 408, 413, 414, 429, 431, 503};
+  return !record.note("error_code").empty() && std::find(std::begin(statuses), std::end(statuses), record.status) != std::end(statuses);
+}
+
 class ServeRun {
  public:
   explicit ServeRun(const ServeFlags& flags);
@@ -127,8 +133,10 @@ ServeRun::ServeRun(const ServeFlags& flags)
   server_.set_gate([this](const HttpRequest& request, const Route* route) { return life_.gate(request, route); });
   server_.on_access([this](const AccessRecord& record) {
     metrics_.response(record.route, record.method, record.status);
+    if (turned_away(record)) metrics_.rejected(record.note("error_code"));
     if (flags_.log_level == "info") log_->write(access_line(record, format_, unix_now()));
   });
+  metrics_.set_http([this] { return server_.stats(); });
   life_.watch_engine([this] { return api_ ? std::optional<EngineStats>(api_->stats()) : std::nullopt; });
 }
 
@@ -272,6 +280,7 @@ void ServeRun::end(int code) {
 
 int ServeRun::run() {
   std::signal(SIGPIPE, SIG_IGN);  // of a log whose reader has gone
+  std::signal(SIGXFSZ, SIG_IGN);  // of a log or trace that has grown to the limit
   raise_open_files();
   server_.listen();
   const bool local = flags_.http.host == "127.0.0.1" || flags_.http.host == "localhost" || flags_.http.host == "::1";

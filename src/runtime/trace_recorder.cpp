@@ -13,7 +13,8 @@ namespace {
 
 constexpr int steps_thread = 1, ops_thread = 2;
 /// An empty object ends the list, whose events each end in a comma.
-constexpr const char* tail = "{}]}\n";
+constexpr const char* tail = R"({"ph":"M","pid":1,"name":"process_name","args":{"name":"infernum"}}]})"
+                             "\n";
 
 }  // namespace
 

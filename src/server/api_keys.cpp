@@ -124,6 +124,8 @@ size_t ApiKeys::size() const { return entries_.size(); }
 
 void ApiKeys::add(std::vector<std::shared_ptr<Entry>>& entries, const std::string& key, const std::string& name, bool admin,
                   const RateLimits& limits) const {
+  const bool printable = std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c < 0x7f; });
+  check(printable && !key.empty(), "an API key is a word of printable ASCII characters");
   auto entry = std::make_shared<Entry>();
   constexpr std::string_view prefix = "sha256:";
   if (key.starts_with(prefix))
@@ -145,7 +147,6 @@ std::vector<std::shared_ptr<ApiKeys::Entry>> ApiKeys::read() const {
   std::vector<std::shared_ptr<Entry>> entries;
   for (const bool admin : {false, true})
     for (std::string key : admin ? options_.admin_keys : options_.keys) {
-      check(!key.empty() && key.find_first_of(" \t\r\n") == std::string::npos, "an API key is a word without blanks");
       add(entries, key, admin ? "admin" : "", admin, options_.limits);
     }
   if (options_.file.empty()) return entries;

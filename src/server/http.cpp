@@ -36,6 +36,7 @@ std::string_view HttpRequest::header(std::string_view name) const {
 HttpResponse error_response(int status, std::string_view message, std::string_view code, std::string_view param) {
   HttpResponse response;
   response.status = status;
+  response.error_code = code;
   std::string& body = response.body;
   body = R"({"error":{"message":)";
   append_json_string(body, message);

@@ -29,6 +29,7 @@ struct HttpResponse {
   std::string body;
   std::string_view content_type = "application/json";  ///< of static storage
   std::vector<std::pair<std::string, std::string>> headers;
+  std::string error_code;  ///< of an error's body, for the log and the metrics
 };
 
 /// One request and its answer: either respond(), or begin_stream(), any number of send() and finish(). Lives on the I/O thread. Dropping it

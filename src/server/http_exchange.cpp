@@ -52,6 +52,7 @@ void HttpExchange::set_admission(Doorkeeper::Admission admission) {
 
 void HttpExchange::respond(HttpResponse response) {
   if (!connection_ || state_ != State::Waiting) return;
+  if (!response.error_code.empty()) note("error_code", response.error_code);
   ConnectionHost& host = connection_->host();
   const bool bodiless = response.status == 204 || response.status == 304;
   ResponseHead head;

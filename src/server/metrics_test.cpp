@@ -191,7 +191,7 @@ TEST(ServerMetrics, CountsARequestExactly) {
   metrics.response("", "BREW\"}", 405);
   metrics.rejected("queue_full");
   metrics.set_http([] {
-    HttpTotals totals;
+    HttpStats totals;
     totals.connections = 1;
     totals.slow_readers = 4;
     return totals;

@@ -185,7 +185,8 @@ struct EngineMetrics::State {
   /// What never changes, and the zeros that a dashboard's rates begin with.
   void announce() {
     families.cache_config
-        .with(with({std::to_string(served.block_tokens), std::to_string(served.stats ? served.stats().cache_blocks : 0), served.cache_dtype,
+        .with(with({std::to_string(served.block_tokens),
+                    std::to_string(served.block_tokens > 0 ? served.info.cache_tokens / served.block_tokens : 0), served.cache_dtype,
                     served.prefix_caching ? "True" : "False"}))  // as Python writes them, for readers of vLLM's labels
         .set(1);
     families.weights.with(labels).set(static_cast<double>(served.weights_bytes));
@@ -274,7 +275,7 @@ void ServerMetrics::poll_sources() {
   if (frozen_) return;
   for (const auto& engine : engines_) engine->state_->poll();
   if (!http_) return;
-  const HttpTotals totals = http_();
+  const HttpStats totals = http_();
   const auto set = [](Gauge& gauge, uint64_t value) { gauge.set(static_cast<double>(value)); };
   set(families_->open, totals.connections);
   set(families_->refused, totals.refused);
@@ -296,7 +297,7 @@ void ServerMetrics::response(std::string_view route, std::string_view method, in
       .add();
 }
 
-void ServerMetrics::set_http(std::function<HttpTotals()> totals) {
+void ServerMetrics::set_http(std::function<HttpStats()> totals) {
   std::lock_guard lock(mutex_);
   http_ = std::move(totals);
 }

@@ -9,6 +9,7 @@
 
 #include "runtime/engine.h"
 #include "server/http.h"
+#include "server/http_server.h"
 #include "server/metrics.h"
 #include "server/request_record.h"
 
@@ -30,13 +31,6 @@ struct ServedEngine {
 };
 
 class ServerMetrics;
-
-/// What the listener counts: totals since the start, but for what is open now.
-struct HttpTotals {
-  uint64_t connections = 0;  ///< open now
-  uint64_t refused = 0;      ///< connections over a limit
-  uint64_t disconnects = 0, slow_readers = 0, timeouts = 0, bytes_in = 0, bytes_out = 0;
-};
 
 /// The metrics of one engine. Any thread may call any of these; none but request() takes a lock.
 class EngineMetrics {
@@ -72,7 +66,7 @@ class ServerMetrics {
   /// `route` as in the table of routes, "" where none matched.
   void response(std::string_view route, std::string_view method, int status);
   /// Asked at each scrape, on its thread.
-  void set_http(std::function<HttpTotals()> totals);
+  void set_http(std::function<HttpStats()> totals);
   /// `reason` of a closed set: queue_full, rate_limit, draining, too_large, model_loading ...
   void rejected(std::string_view reason);
 
@@ -89,7 +83,7 @@ class ServerMetrics {
   std::unique_ptr<Families> families_;
   std::mutex mutex_;  // of what follows
   std::vector<std::unique_ptr<EngineMetrics>> engines_;
-  std::function<HttpTotals()> http_;
+  std::function<HttpStats()> http_;
   bool frozen_ = false;
 };
 
