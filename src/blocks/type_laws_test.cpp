@@ -170,6 +170,7 @@ struct Laws {
   using S = Tensor<B, Shard>;
   using P = Tensor<B, Partial>;
   using Foreign = Tensor<Other, Full>;
+  using Experts = Matrices<B>;
 
   // Linear ops keep the layout, whichever it is; two layouts never mix.
   static_assert(CanAdd<F, F> && CanAdd<S, S> && CanAdd<P, P>);
@@ -214,7 +215,7 @@ struct Laws {
   static_assert(CanMatmul<Shard, F, F> && CanMatmul<Partial, S, F> && !CanMatmul<Full, F, P> && !CanMatmul<Full, F, S>);
   static_assert(!CanMatmul<int, F, F>, "a layout is one of three");
   static_assert(CanBlockMatmul<Shard, F, F> && !CanBlockMatmul<Full, F, P>);
-  static_assert(CanExpertMatmul<Shard, F, F, F> && !CanExpertMatmul<Shard, F, F, P> && !CanExpertMatmul<Shard, F, P, F>);
+  static_assert(CanExpertMatmul<Shard, F, Experts, F> && !CanExpertMatmul<Shard, F, Experts, P> && !CanExpertMatmul<Shard, F, F, F>);
 
   // Collectives are the only way from Partial or Shard to Full.
   static_assert(CanReduce<P> && !CanReduce<F> && !CanReduce<S>);
@@ -227,7 +228,7 @@ struct Laws {
 
   // Two kinds of hardware never meet in one op.
   static_assert(!CanAdd<F, Foreign> && !CanMul<F, Foreign> && !CanMatmul<Full, F, Foreign> && !CanBlockMatmul<Full, F, Foreign>);
-  static_assert(!CanExpertMatmul<Full, F, Foreign, F> && !CanExpertMatmul<Full, F, F, Foreign>);
+  static_assert(!CanExpertMatmul<Full, F, Matrices<Other>, F> && !CanExpertMatmul<Full, F, Experts, Foreign>);
   static_assert(!CanAddBias<F, Foreign> && !CanScaleRows<F, Foreign> && !CanLayerNorm<F, Foreign> && !CanConcatHeads<F, Foreign> &&
                 !CanGeGlu<F, Foreign> && !CanAddExpertBias<F, Foreign, F> && !CanAddExpertBias<F, F, Foreign> && !CanRmsNorm<F, Foreign> &&
                 !CanHeadNorm<F, Foreign> && !CanSwiGlu<F, Foreign>);

@@ -7,10 +7,11 @@ namespace infernum {
 
 template <class B>
 struct GgufBlocks {
-  Tensor<B> w;  ///< (n, k) or, for experts, (E, n, k), in the backend's form of the blocks
+  Tensor<B> w;  ///< (n, k) in the backend's form of the blocks
 
   static bool stores(DType t) { return is_gguf_block(t); }
   static GgufBlocks load(Device<B>& device, const StoredTensor& t) { return {place_blocks(device, t)}; }
+  static Matrices<B> load(Device<B>& device, const std::vector<StoredTensor>& list) { return place_blocks(device, list); }
 
   template <Layout Out, Layout In>
   Tensor<B, Out> multiply(const Tensor<B, In>& x, std::optional<DType> dtype) const {

@@ -13,20 +13,16 @@ namespace {
 
 using test::CpuFixture;
 
-/// A stack (heads, n, k) of random weights, and the numbers in it.
-LinearWeight<Cpu> stack(CpuFixture& cpu, DType type, const Shape& shape, std::vector<float>& values) {
+/// Random weights (heads, n, k), and the numbers in them.
+Matrices<Cpu> random_weights(CpuFixture& cpu, DType type, const Shape& shape, std::vector<float>& values) {
   values = test::random_values(shape.elements(), 3);
-  std::vector<std::byte> bytes(static_cast<size_t>(bytes_of(type, shape.elements())));
-  if (is_float(type)) {
-    const auto t = cpu.tensor<Full>(shape, type, values);
-    values = to_host(cpu.queue, t.view());
-    return Dense<Cpu>{t};
-  }
-  quantize(type, values.data(), bytes.data(), shape.elements());
-  dequantize(type, bytes.data(), values.data(), shape.elements());
-  Tensor<Cpu> t(cpu.device, shape, type);
-  std::memcpy(t.view().data, bytes.data(), bytes.size());
-  return GgufBlocks<Cpu>{t};
+  const auto bytes = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(bytes_of(type, shape.elements())));
+  quantize(type, values.data(), bytes->data(), shape.elements());
+  dequantize(type, bytes->data(), values.data(), shape.elements());
+  std::vector<StoredTensor> heads;
+  const int64_t part = bytes_of(type, shape[1] * shape[2]);
+  for (int64_t h = 0; h < shape[0]; h++) heads.push_back({"w", type, {shape[1], shape[2]}, bytes->data() + h * part, part, bytes, nullptr});
+  return load_weights<Cpu>(cpu.device, heads);
 }
 
 class MultiplyHeads : public testing::TestWithParam<std::tuple<Isa, DType>> {};
@@ -37,7 +33,7 @@ TEST_P(MultiplyHeads, EveryHeadMeetsItsMatrix) {
   const int64_t k = is_float(type) ? 37 : 64;
   for (auto [tokens, heads, n] : std::vector<std::tuple<int64_t, int64_t, int64_t>>{{1, 1, 1}, {1, 16, 40}, {7, 3, 33}, {40, 5, 16}}) {
     std::vector<float> w;
-    const auto weight = stack(cpu, type, {heads, n, k}, w);
+    const auto weight = random_weights(cpu, type, {heads, n, k}, w);
     const auto x = cpu.random<Shard>({tokens, heads * k}, DType::F32, 5);
     const auto in = to_host(cpu.queue, x.view());
     test::poison(cpu.queue, {tokens, heads * n}, DType::F32);
@@ -67,7 +63,7 @@ INSTANTIATE_TEST_SUITE_P(All, MultiplyHeads,
 
 TEST(MultiplyHeadsErrors, NameTheShapes) {
   CpuFixture cpu;
-  const LinearWeight<Cpu> weight = Dense<Cpu>{cpu.filled({3, 4, 5}, DType::F32, 0)};
+  const Matrices<Cpu> weight(std::vector(3, cpu.filled({4, 5}, DType::F32, 0)));
   const auto multiply = [&](const Shape& x) { return test::error_of([&] { multiply_heads<Full>(cpu.random(x, DType::F32, 1), weight); }); };
   EXPECT_EQ(multiply({2, 15}), "no error");
   EXPECT_NE(multiply({2, 12}).find("(2, 12) (3, 4, 5)"), std::string::npos);

@@ -35,6 +35,25 @@ std::shared_ptr<void> packed_memory(int64_t bytes) {
   return {memory, std::free};
 }
 
+/// Matrices of one shape in a packed form of their type, all in one piece of memory.
+std::vector<Tensor<Cpu>> pack(Device<Cpu>& device, std::span<const StoredTensor> list) {
+  const Shape shape = list.front().shape;
+  const DType packed = *packed_type(list.front().dtype);
+  const int64_t bytes = packed_bytes(packed, shape[0], shape[1]);
+  const std::shared_ptr<void> memory = packed_memory(static_cast<int64_t>(list.size()) * bytes);
+  auto* out = static_cast<std::byte*>(memory.get());
+  std::vector<Tensor<Cpu>> placed;
+  for (const StoredTensor& t : list) {
+    check(t.data != nullptr, "weights: only the header of this tensor was read", t.name);
+    check(t.shape == shape && t.dtype == list.front().dtype, "weights: matrices of one shape and type", t.name, t.shape, t.dtype);
+    pack_rows(*device.queue, t.dtype, t.data, shape[0], shape[1], out);
+    if (t.file) t.file->advise(t.span(), PageAdvice::DontNeed);  // the packed copy takes the place of the file's pages
+    placed.emplace_back(device, shape, packed, std::shared_ptr<void>(memory, out));
+    out += bytes;
+  }
+  return placed;
+}
+
 }  // namespace
 
 Tensor<Cpu> place(Device<Cpu>& device, const StoredTensor& t) {
@@ -47,18 +66,31 @@ Tensor<Cpu> place(Device<Cpu>& device, const StoredTensor& t) {
 Tensor<Trace> place(Device<Trace>& device, const StoredTensor& t) { return trace_weight(device, t, t.dtype); }
 
 Tensor<Cpu> place_blocks(Device<Cpu>& device, const StoredTensor& t) {
-  const auto packed = packed_type(t.dtype);
-  if (!packed) return place(device, t);
-  check(t.data != nullptr, "weights: only the header of this tensor was read", t.name);
-  const int64_t matrices = t.shape.rank() == 3 ? t.shape[0] : 1, n = t.shape[t.shape.rank() - 2], k = t.shape.last();
-  const int64_t bytes = packed_bytes(*packed, n, k);
-  std::shared_ptr<void> memory = packed_memory(matrices * bytes);
-  for (int64_t e = 0; e < matrices; e++)
-    pack_rows(*device.queue, t.dtype, t.data + e * (t.bytes / matrices), n, k, static_cast<std::byte*>(memory.get()) + e * bytes);
-  if (t.file) t.file->advise(t.span(), PageAdvice::DontNeed);  // the packed copy takes the place of the file's pages
-  return {device, t.shape, *packed, std::move(memory)};
+  return packed_type(t.dtype) ? pack(device, {&t, 1}).front() : place(device, t);
 }
 Tensor<Trace> place_blocks(Device<Trace>& device, const StoredTensor& t) { return trace_weight(device, t, t.dtype); }
+
+Matrices<Cpu> place(Device<Cpu>& device, const std::vector<StoredTensor>& list) {
+  std::vector<Tensor<Cpu>> placed;
+  for (const StoredTensor& t : list) placed.push_back(place(device, t));
+  return Matrices<Cpu>(std::move(placed));
+}
+Matrices<Cpu> place_blocks(Device<Cpu>& device, const std::vector<StoredTensor>& list) {
+  return packed_type(list.front().dtype) ? Matrices<Cpu>(pack(device, list)) : place(device, list);
+}
+Matrices<Trace> place(Device<Trace>& device, const std::vector<StoredTensor>& list) {
+  StoredTensor stack = list.front();
+  stack.shape = stack.shape.prepended(static_cast<int64_t>(list.size()));
+  const Tensor<Trace> whole = trace_weight(device, stack, stack.dtype);
+  auto* address = static_cast<std::byte*>(whole.storage().get());
+  std::vector<Tensor<Trace>> placed;
+  for (size_t e = 0; e < list.size(); e++) {
+    const int64_t offset = bytes_of(stack.dtype, static_cast<int64_t>(e) * list.front().shape.elements());
+    placed.emplace_back(device, list.front().shape, stack.dtype, std::shared_ptr<void>(whole.storage(), address + offset));
+  }
+  return Matrices<Trace>(std::move(placed));
+}
+Matrices<Trace> place_blocks(Device<Trace>& device, const std::vector<StoredTensor>& list) { return place(device, list); }
 
 Tensor<Cpu> place_f32(Device<Cpu>& device, const StoredTensor& t, float offset) {
   check(t.data != nullptr, "weights: only the header of this tensor was read", t.name);

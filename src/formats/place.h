@@ -4,6 +4,7 @@
 #include "backends/trace/trace.h"
 #include "checkpoint/stored_tensor.h"
 #include "core/tensor.h"
+#include "ops/matrices.h"
 
 namespace infernum {
 
@@ -11,9 +12,15 @@ namespace infernum {
 Tensor<Cpu> place(Device<Cpu>& device, const StoredTensor& t);
 Tensor<Trace> place(Device<Trace>& device, const StoredTensor& t);
 
-/// Matrices (n, k) or stacks (E, n, k) of GGUF blocks in the form the backend multiplies fastest.
+/// A matrix (n, k) of GGUF blocks in the form the backend multiplies fastest.
 Tensor<Cpu> place_blocks(Device<Cpu>& device, const StoredTensor& t);
 Tensor<Trace> place_blocks(Device<Trace>& device, const StoredTensor& t);
+
+/// The same for matrices of one shape and type; in a trace they are one value, a stack.
+Matrices<Cpu> place(Device<Cpu>& device, const std::vector<StoredTensor>& list);
+Matrices<Cpu> place_blocks(Device<Cpu>& device, const std::vector<StoredTensor>& list);
+Matrices<Trace> place(Device<Trace>& device, const std::vector<StoredTensor>& list);
+Matrices<Trace> place_blocks(Device<Trace>& device, const std::vector<StoredTensor>& list);
 
 /// Converted to F32, plus `offset`: norms, biases and other vectors.
 Tensor<Cpu> place_f32(Device<Cpu>& device, const StoredTensor& t, float offset = 0);

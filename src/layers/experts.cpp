@@ -1,7 +1,7 @@
 #include "layers/experts.h"
 
 #include "core/mapped_file.h"
-#include "layers/stack.h"
+#include "layers/cut.h"
 
 namespace infernum {
 namespace {
@@ -73,7 +73,8 @@ Cut rows_of_fused(const MixtureShape& m, ExpertMatrix which) {
 
 }  // namespace
 
-StoredTensor read_experts(WeightSource& source, const std::string& path, const MixtureShape& m, ExpertMatrix which, int rank, int ranks) {
+std::vector<StoredTensor> read_experts(WeightSource& source, const std::string& path, const MixtureShape& m, ExpertMatrix which, int rank,
+                                       int ranks) {
   const bool down = which == ExpertMatrix::Down;
   const std::string leaf(leaf_of(m.names, which));
   const Storage storage = storage_of(source, path, m);
@@ -93,12 +94,8 @@ StoredTensor read_experts(WeightSource& source, const std::string& path, const M
     matrices = matrices_of(storage == Storage::Mxfp4 ? read_mxfp4(source, name, m.experts, n, k)
                                                      : source.read(name, cut.transposed ? Shape{m.experts, k, n} : Shape{m.experts, n, k}));
   }
-  return stack(matrices, part_of(cut, matrices.front(), down ? Split::Cols : Split::Rows, rank, ranks));
-}
-
-std::optional<StoredTensor> read_gate_above_up(WeightSource& source, const std::string& path, const MixtureShape& m, int ranks) {
-  if (storage_of(source, path, m) != Storage::Fused || m.interleaved || ranks > 1) return {};
-  return source.read(fused_name(source, path, "gate_up_proj"), {m.experts, 2 * m.width, m.hidden_size});
+  cut = part_of(cut, matrices.front(), down ? Split::Cols : Split::Rows, rank, ranks);
+  return cut_out(std::move(matrices), cut);
 }
 
 StoredTensor read_expert_biases(WeightSource& source, const std::string& path, const MixtureShape& m, ExpertMatrix which, int rank,
@@ -127,7 +124,7 @@ StoredTensor read_expert_biases(WeightSource& source, const std::string& path, c
     }
   }
   if (!down) cut = part_of(cut, columns.front(), Split::Rows, rank, ranks);
-  StoredTensor biases = stack(columns, cut);
+  StoredTensor biases = stack(cut_out(std::move(columns), cut));
   biases.shape = {m.experts, cut.rows};
   return biases;
 }

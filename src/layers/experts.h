@@ -27,18 +27,15 @@ struct MixtureShape {
 
 enum class ExpertMatrix { Gate, Up, Down };
 
-/// One matrix of all experts as a stack (E, n, k), this rank's part: gate and up (E, width / ranks, H), down (E, H, width / ranks). Under
-/// `path` lie, told apart by names and shapes,
+/// One matrix of every expert, this rank's part: gate and up (width / ranks, H), down (H, width / ranks). Under `path` lie, told apart by
+/// names and shapes,
 ///   per expert  0.gate_proj.weight (n, k) ...
 ///   stacked     gate_proj.weight (E, n, k) ...
 ///   fused       gate_up_proj (E, 2 width, H) and down_proj (E, H, width), or both transposed: (E, H, 2 width) and (E, width, H).
 ///   MXFP4       gate_up_proj_blocks and gate_up_proj_scales, down_proj_...: fused, as gpt-oss is published
-/// What lies in one piece stays in place.
-StoredTensor read_experts(WeightSource& source, const std::string& path, const MixtureShape& shape, ExpertMatrix which, int rank,
-                          int ranks);
-
-/// Gate above up (E, 2 width, H), in place; nothing unless they are stored so and one rank has them all.
-std::optional<StoredTensor> read_gate_above_up(WeightSource& source, const std::string& path, const MixtureShape& shape, int ranks);
+/// What is a run of whole stored rows stays in place; columns, alternating rows and transposed matrices are copied.
+std::vector<StoredTensor> read_experts(WeightSource& source, const std::string& path, const MixtureShape& shape, ExpertMatrix which,
+                                       int rank, int ranks);
 
 /// The biases that belong to read_experts(): gate and up (E, width / ranks), down (E, H) whole.
 StoredTensor read_expert_biases(WeightSource& source, const std::string& path, const MixtureShape& shape, ExpertMatrix which, int rank,
@@ -50,11 +47,10 @@ class Experts {
  public:
   Experts(const Weights<B>& w, const MixtureShape& shape, Activation activation = {})
       : activation_(activation),
-        width_(shape.width),
         weights_inputs_(shape.weights_inputs),
-        gate_(load_gate(w, shape)),
+        gate_(load(w, shape, ExpertMatrix::Gate)),
+        up_(load(w, shape, ExpertMatrix::Up)),
         down_(load(w, shape, ExpertMatrix::Down)) {
-    if (!fused(w, shape)) up_ = load(w, shape, ExpertMatrix::Up);
     if (!shape.expert_bias) return;
     gate_bias_ = relabel<Shard>(bias(w, shape, ExpertMatrix::Gate));
     up_bias_ = relabel<Shard>(bias(w, shape, ExpertMatrix::Up));
@@ -63,7 +59,8 @@ class Experts {
 
   /// x (T, H) through the experts in `routing`, weighted and summed: (T, H).
   Tensor<B, Partial> operator()(const Tensor<B>& x, const Routing<B>& routing) const {
-    auto [gate, up] = gate_and_up(x, routing.ids);
+    auto gate = expert_matmul<Shard>(x, gate_, routing.ids);
+    auto up = expert_matmul<Shard>(x, up_, routing.ids);
     if (weights_inputs_) {  // both are linear in x
       const auto weights = routing.weights.reshape({routing.weights.shape().elements(), 1});
       gate = scale_rows(gate, weights);
@@ -71,39 +68,23 @@ class Experts {
     }
     if (gate_bias_) gate = add_expert_bias(gate, *gate_bias_, routing.ids);
     if (up_bias_) up = add_expert_bias(up, *up_bias_, routing.ids);
-    auto down = multiply_experts<Partial>(activation_(gate, up), down_, routing.ids);
+    auto down = expert_matmul<Partial>(activation_(gate, up), down_, routing.ids);
     if (down_bias_) down = add_expert_bias(down, *down_bias_, routing.ids);
     return combine_experts(down, weights_inputs_ ? clamp(routing.weights, 1, 1) : routing.weights);
   }
 
  private:
-  using Pair = std::pair<Tensor<B, Shard>, Tensor<B, Shard>>;
-  Pair gate_and_up(const Tensor<B>& x, const Tensor<B>& ids) const {
-    auto gate = multiply_experts<Shard>(x, gate_, ids);
-    if (up_) return {gate, multiply_experts<Shard>(x, *up_, ids)};
-    return {slice_heads(gate, 1, 0, width_), slice_heads(gate, 1, width_, width_)};
-  }
-
-  static bool fused(const Weights<B>& w, const MixtureShape& shape) {
-    return read_gate_above_up(w.source(), w.path(), shape, w.device().ranks).has_value();
-  }
-  static LinearWeight<B> load(const Weights<B>& w, const MixtureShape& shape, ExpertMatrix which) {
-    return load_weight<B>(w.device(), read_experts(w.source(), w.path(), shape, which, w.device().rank, w.device().ranks));
-  }
-  static LinearWeight<B> load_gate(const Weights<B>& w, const MixtureShape& shape) {
-    const auto both = read_gate_above_up(w.source(), w.path(), shape, w.device().ranks);
-    return both ? load_weight<B>(w.device(), *both) : load(w, shape, ExpertMatrix::Gate);
+  static Matrices<B> load(const Weights<B>& w, const MixtureShape& shape, ExpertMatrix which) {
+    return load_weights<B>(w.device(), read_experts(w.source(), w.path(), shape, which, w.device().rank, w.device().ranks));
   }
   static Tensor<B> bias(const Weights<B>& w, const MixtureShape& shape, ExpertMatrix which) {
     return place_f32(w.device(), read_expert_biases(w.source(), w.path(), shape, which, w.device().rank, w.device().ranks));
   }
 
   Activation activation_;
-  int64_t width_;
   bool weights_inputs_;
-  LinearWeight<B> gate_;  ///< (E, width / ranks, H), or without up_ gate above up (E, 2 width, H)
-  std::optional<LinearWeight<B>> up_;
-  LinearWeight<B> down_;  ///< (E, H, width / ranks)
+  Matrices<B> gate_, up_;  ///< (width / ranks, H)
+  Matrices<B> down_;       ///< (H, width / ranks)
   std::optional<Tensor<B, Shard>> gate_bias_, up_bias_;
   std::optional<Tensor<B>> down_bias_;
 };

@@ -38,11 +38,10 @@ HeadRange heads_of(const LatentAttentionShape& s, int rank, int ranks) {
   return {rank * (s.heads / ranks), (rank + 1) * (s.heads / ranks)};
 }
 
-/// A stack (heads, n, k) of which this rank takes its heads.
-StoredTensor stored_stack(WeightSource& source, const std::string& name, const Shape& shape, HeadRange heads) {
+/// Of a stack (heads, n, k) this rank's heads.
+std::vector<StoredTensor> stored_stack(WeightSource& source, const std::string& name, const Shape& shape, HeadRange heads) {
   auto all = matrices_of(source.read(name, shape));
-  const std::vector<StoredTensor> mine(all.begin() + heads.begin, all.begin() + heads.end);
-  return stack(mine, {.rows = shape[1], .columns = shape[2]});
+  return {all.begin() + heads.begin, all.begin() + heads.end};
 }
 
 /// Of every head's rows in kv_b_proj those from `first` on.
@@ -57,20 +56,22 @@ std::vector<StoredTensor> rows_of_heads(WeightSource& source, const std::string&
 
 }  // namespace
 
-StoredTensor read_key_expansion(WeightSource& source, const std::string& path, const LatentAttentionShape& s, int rank, int ranks) {
+std::vector<StoredTensor> read_key_expansion(WeightSource& source, const std::string& path, const LatentAttentionShape& s, int rank,
+                                             int ranks) {
   const HeadRange heads = heads_of(s, rank, ranks);
   const std::string stacked = path + ".k_b_proj.weight";
   if (source.has(stacked)) return stored_stack(source, stacked, {s.heads, s.kv_lora_rank, s.qk_nope_head_dim}, heads);
   auto keys = rows_of_heads(source, path, s, heads, 0, s.qk_nope_head_dim);
   for (StoredTensor& k : keys) k = dense(k);
-  return stack(keys, {.rows = s.kv_lora_rank, .columns = s.qk_nope_head_dim, .transposed = true});
+  return cut_out(std::move(keys), {.rows = s.kv_lora_rank, .columns = s.qk_nope_head_dim, .transposed = true});
 }
 
-StoredTensor read_value_expansion(WeightSource& source, const std::string& path, const LatentAttentionShape& s, int rank, int ranks) {
+std::vector<StoredTensor> read_value_expansion(WeightSource& source, const std::string& path, const LatentAttentionShape& s, int rank,
+                                               int ranks) {
   const HeadRange heads = heads_of(s, rank, ranks);
   const std::string stacked = path + ".v_b_proj.weight";
   if (source.has(stacked)) return stored_stack(source, stacked, {s.heads, s.v_head_dim, s.kv_lora_rank}, heads);
-  return stack(rows_of_heads(source, path, s, heads, s.qk_nope_head_dim, s.v_head_dim), {.rows = s.v_head_dim, .columns = s.kv_lora_rank});
+  return rows_of_heads(source, path, s, heads, s.qk_nope_head_dim, s.v_head_dim);
 }
 
 }  // namespace infernum

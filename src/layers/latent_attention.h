@@ -1,9 +1,9 @@
 // Multi-head latent attention (DeepSeek-V2, 2024) in its absorbed form: the cache holds one latent and one rotated key per token for all
 // heads; the matrices that would expand a latent to keys and values of a head are applied to its query and its output instead.
 #pragma once
+#include "layers/cut.h"
 #include "layers/linear.h"
 #include "layers/norm.h"
-#include "layers/stack.h"
 #include "layers/step.h"
 #include "ops/latent_attention.h"
 #include "ops/rope.h"
@@ -21,10 +21,12 @@ struct LatentAttentionShape {
   float norm_eps = 1e-6f;  ///< of the norms of the latents, whatever rms_norm_eps is
 };
 
-/// The matrices that expand a latent (R) to a head's keys without position, transposed (heads, R, nope), or its values (heads, v, R); of
-/// this rank's heads. Under `path` lie `kv_b_proj.weight` (heads * (nope + v), R) or, in GGUF files, these stacks as k_b_proj and v_b_proj.
-StoredTensor read_key_expansion(WeightSource& source, const std::string& path, const LatentAttentionShape& s, int rank, int ranks);
-StoredTensor read_value_expansion(WeightSource& source, const std::string& path, const LatentAttentionShape& s, int rank, int ranks);
+/// The matrices that expand a latent (R) to a head's keys without position, transposed (R, nope), or its values (v, R); one for each of
+/// this rank's heads. Under `path` lie `kv_b_proj.weight` (heads * (nope + v), R) or, in GGUF files, stacks k_b_proj and v_b_proj.
+std::vector<StoredTensor> read_key_expansion(WeightSource& source, const std::string& path, const LatentAttentionShape& s, int rank,
+                                             int ranks);
+std::vector<StoredTensor> read_value_expansion(WeightSource& source, const std::string& path, const LatentAttentionShape& s, int rank,
+                                               int ranks);
 
 /// x (T, H) -> queries of this rank's heads (T, heads * (nope + rope)), compressed between or not.
 template <class B>
@@ -59,8 +61,8 @@ class MultiHeadLatentAttention {
         query_(w, s),
         kv_a_proj_with_mqa_(w / "kv_a_proj_with_mqa", s.kv_lora_rank + s.qk_rope_head_dim, s.hidden_size, s.bias),
         kv_a_layernorm_(w / "kv_a_layernorm", s.kv_lora_rank, s.norm_eps),
-        k_b_(load_weight<B>(w.device(), read_key_expansion(w.source(), w.path(), s, w.device().rank, w.device().ranks))),
-        v_b_(load_weight<B>(w.device(), read_value_expansion(w.source(), w.path(), s, w.device().rank, w.device().ranks))),
+        k_b_(load_weights<B>(w.device(), read_key_expansion(w.source(), w.path(), s, w.device().rank, w.device().ranks))),
+        v_b_(load_weights<B>(w.device(), read_value_expansion(w.source(), w.path(), s, w.device().rank, w.device().ranks))),
         o_proj_(w / "o_proj", s.hidden_size, s.heads * s.v_head_dim, s.bias) {}
 
   /// Rows [latent | rotated key] per token, the same on every rank.
@@ -95,8 +97,8 @@ class MultiHeadLatentAttention {
   LatentQuery<B> query_;
   FullLinear<B> kv_a_proj_with_mqa_;
   Norm<B> kv_a_layernorm_;
-  LinearWeight<B> k_b_;  ///< (heads, R, nope)
-  LinearWeight<B> v_b_;  ///< (heads, v, R)
+  Matrices<B> k_b_;  ///< (R, nope) for each head
+  Matrices<B> v_b_;  ///< (v, R) for each head
   RowLinear<B> o_proj_;
 };
 

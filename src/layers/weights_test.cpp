@@ -151,7 +151,7 @@ class ExpertLayouts : public testing::TestWithParam<Stored> {
     return s;
   }
 
-  StoredTensor read(MapSource& s, ExpertMatrix which, int rank, int ranks) const {
+  std::vector<StoredTensor> read(MapSource& s, ExpertMatrix which, int rank, int ranks) const {
     return read_experts(s, "mlp.experts", shape(), which, rank, ranks);
   }
 
@@ -180,21 +180,23 @@ class ExpertLayouts : public testing::TestWithParam<Stored> {
   }
 };
 
-TEST_P(ExpertLayouts, AllGiveTheSameStacks) {
+TEST_P(ExpertLayouts, AllGiveTheSameMatrices) {
   auto s = source();
   for (int ranks : {1, 2})
     for (int rank = 0; rank < ranks; rank++)
       for (const auto which : {ExpertMatrix::Gate, ExpertMatrix::Up, ExpertMatrix::Down}) {
         const bool down = which == ExpertMatrix::Down;
         const int64_t part = width / ranks, rows = down ? hidden : part, cols = down ? part : hidden;
-        const auto t = read(s, which, rank, ranks);
-        ASSERT_EQ(t.shape, (Shape{experts, rows, cols}));
-        const auto values = floats(t);
-        for (int64_t e = 0; e < experts; e++)
+        const auto list = read(s, which, rank, ranks);
+        ASSERT_EQ(list.size(), static_cast<size_t>(experts));
+        for (int64_t e = 0; e < experts; e++) {
+          ASSERT_EQ(list[static_cast<size_t>(e)].shape, (Shape{rows, cols}));
+          const auto values = floats(list[static_cast<size_t>(e)]);
           for (int64_t i = 0; i < rows; i++)
             for (int64_t j = 0; j < cols; j++)
-              ASSERT_EQ(values[static_cast<size_t>((e * rows + i) * cols + j)],
+              ASSERT_EQ(values[static_cast<size_t>(i * cols + j)],
                         weight(which, e, down ? i : rank * part + i, down ? rank * part + j : j));
+        }
         const auto biases = read_expert_biases(s, "mlp.experts", shape(), which, rank, ranks);
         ASSERT_EQ(biases.shape, (Shape{experts, rows}));
         for (int64_t e = 0; e < experts; e++)
@@ -203,22 +205,43 @@ TEST_P(ExpertLayouts, AllGiveTheSameStacks) {
       }
 }
 
-TEST_P(ExpertLayouts, WhatLiesInOnePieceIsNotCopied) {
+TEST_P(ExpertLayouts, GateAndUpHaveNamesOfTheirOwn) {
   auto s = source();
-  const auto stored_at = [&](const std::string& name) { return s.read("mlp.experts." + name, *s.shape("mlp.experts." + name)).data; };
-  const auto both = read_gate_above_up(s, "mlp.experts", shape(), 1);
-  EXPECT_EQ(both.has_value(), GetParam() == Stored::Fused);
-  EXPECT_FALSE(read_gate_above_up(s, "mlp.experts", shape(), 2));
-  if (both) {
-    EXPECT_EQ(both->data, stored_at("gate_up_proj"));
+  for (int64_t e = 0; e < experts; e++) {
+    const auto i = static_cast<size_t>(e);
+    EXPECT_NE(read(s, ExpertMatrix::Gate, 0, 1)[i].name, read(s, ExpertMatrix::Up, 0, 1)[i].name);
   }
-  if (GetParam() == Stored::Stacked) {
-    EXPECT_EQ(read(s, ExpertMatrix::Gate, 0, 1).data, stored_at("gate_proj.weight"));
-    EXPECT_EQ(read(s, ExpertMatrix::Down, 0, 1).data, stored_at("down_proj.weight"));
+  const auto up = read(s, ExpertMatrix::Up, 0, 1)[0].name;
+  const bool fused = GetParam() != Stored::PerExpert && GetParam() != Stored::Stacked;
+  const std::string rows =
+      shape().interleaved ? "1:" + std::to_string(2 * width) + ":2" : std::to_string(width) + ":" + std::to_string(2 * width);
+  if (fused) {
+    EXPECT_EQ(up, "mlp.experts.gate_up_proj[" + rows + "]");
   }
-  if (GetParam() == Stored::Fused || GetParam() == Stored::FusedAlternating) {
-    EXPECT_EQ(read(s, ExpertMatrix::Down, 0, 1).data, stored_at("down_proj"));
-  }
+}
+
+/// Gate and up keep their rows in place on any number of ranks; down only whole, since columns of it are no run of rows.
+TEST_P(ExpertLayouts, RunsOfWholeRowsAreNotCopied) {
+  auto s = source();
+  const bool transposed = GetParam() == Stored::FusedTransposed || GetParam() == Stored::FusedTransposedAlternating;
+  const bool fused = GetParam() != Stored::PerExpert && GetParam() != Stored::Stacked;
+  for (int ranks : {1, 2})
+    for (int rank = 0; rank < ranks; rank++)
+      for (const auto which : {ExpertMatrix::Gate, ExpertMatrix::Up, ExpertMatrix::Down}) {
+        const bool down = which == ExpertMatrix::Down;
+        const bool in_place = down ? !transposed && ranks == 1 : !transposed && !shape().interleaved;
+        const std::string leaf = down ? "down_proj" : fused ? "gate_up_proj" : which == ExpertMatrix::Gate ? "gate_proj" : "up_proj";
+        const auto list = read(s, which, rank, ranks);
+        for (int64_t e = 0; e < experts; e++) {
+          const std::string name =
+              "mlp.experts." + (GetParam() == Stored::PerExpert ? std::to_string(e) + "." : "") + leaf + (fused ? "" : ".weight");
+          const StoredTensor whole = s.read(name, *s.shape(name));
+          const int64_t part = width / ranks, stacked = GetParam() == Stored::PerExpert ? 0 : e * whole.bytes / experts;
+          const int64_t row = (down ? 0 : rank * part) + (fused && which == ExpertMatrix::Up ? width : 0);
+          const std::byte* stored_at = whole.data + stacked + row * (down ? width : hidden) * 4;
+          EXPECT_EQ(list[static_cast<size_t>(e)].data == stored_at, in_place) << name << " rank " << rank << " of " << ranks;
+        }
+      }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ExpertLayouts,
@@ -231,7 +254,9 @@ class TwoExperts : public testing::Test {
     s.add("e.0.up_proj.weight", {2, 2}, matrix(0, 2, 2));
     s.add("e.1.up_proj.weight", {2, 2}, matrix(1, 2, 2));
   }
-  StoredTensor read() { return read_experts(s, "e", {.hidden_size = 2, .experts = 2, .width = 2, .route = {}}, ExpertMatrix::Up, 0, 1); }
+  std::vector<StoredTensor> read() {
+    return read_experts(s, "e", {.hidden_size = 2, .experts = 2, .width = 2, .route = {}}, ExpertMatrix::Up, 0, 1);
+  }
   MapSource s;
 };
 
@@ -244,14 +269,15 @@ TEST_F(TwoExperts, OfOneLayerHaveOneType) {
   EXPECT_NE(text.find("e.1.up_proj.weight BF16 F32"), std::string::npos) << text;
 }
 
-TEST_F(TwoExperts, OfWhichOneIsMissingAreOnlyDescribed) {
+TEST_F(TwoExperts, OfWhichOneIsMissingHaveADescriptionOfIt) {
   for (const char* name : {"e.0.up_proj.weight", "e.1.up_proj.weight"}) {
     auto copy = s.read(name, {2, 2});
     s.forget_data(name);
-    const auto t = read();
-    EXPECT_EQ(t.data, nullptr);
-    EXPECT_EQ(t.shape, (Shape{2, 2, 2}));
-    EXPECT_EQ(t.bytes, 32);
+    for (const StoredTensor& t : read()) {
+      EXPECT_EQ(t.data == nullptr, t.name == name);
+      EXPECT_EQ(t.shape, (Shape{2, 2}));
+      EXPECT_EQ(t.bytes, 16);
+    }
     s.replace(copy);
   }
 }
@@ -280,19 +306,22 @@ TEST(Experts, ReadsMxfp4AsPublished) {
   s.replace(bytes("e.gate_up_proj_scales", {e2, rows, 1}, scales));
   constexpr float magnitudes[] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
   for (const auto which : {ExpertMatrix::Gate, ExpertMatrix::Up}) {
-    const auto t =
+    const auto list =
         read_experts(s, "e", {.hidden_size = k, .experts = e2, .width = rows / 2, .route = {}, .interleaved = true}, which, 0, 1);
-    ASSERT_EQ(t.dtype, DType::MXFP4);
-    ASSERT_EQ(t.shape, (Shape{e2, rows / 2, k}));
-    std::vector<float> values(static_cast<size_t>(t.shape.elements()));
-    dequantize(t.dtype, t.data, values.data(), t.shape.elements());
-    for (int64_t e = 0; e < e2; e++)
+    ASSERT_EQ(list.size(), static_cast<size_t>(e2));
+    for (int64_t e = 0; e < e2; e++) {
+      const StoredTensor& t = list[static_cast<size_t>(e)];
+      ASSERT_EQ(t.dtype, DType::MXFP4);
+      ASSERT_EQ(t.shape, (Shape{rows / 2, k}));
+      std::vector<float> values(static_cast<size_t>(t.shape.elements()));
+      dequantize(t.dtype, t.data, values.data(), t.shape.elements());
       for (int64_t r = 0; r < rows / 2; r++)
         for (int64_t i = 0; i < k; i++) {
           const int64_t row = 2 * r + (which == ExpertMatrix::Up), c = code(e, row, i);
           const float want = std::ldexp(magnitudes[c % 8] * (c < 8 ? 1.f : -1.f), static_cast<int>(row));
-          ASSERT_EQ(values[static_cast<size_t>((e * rows / 2 + r) * k + i)], want) << e << " " << row << " " << i;
+          ASSERT_EQ(values[static_cast<size_t>(r * k + i)], want) << e << " " << row << " " << i;
         }
+    }
   }
 }
 

@@ -1,5 +1,7 @@
 // FLOPs and bytes of the ops whose cost is not simply the size of their arguments. Used by traces and by floors in benchmarks.
 #pragma once
+#include <span>
+
 #include "core/view.h"
 #include "ops/params.h"
 
@@ -16,9 +18,9 @@ OpCost matmul_cost(const V& y, const V& x, const V& w) {
 
 /// Reads each chosen expert once: at most one per (token, slot) pair.
 template <class V>
-OpCost expert_matmul_cost(const V& y, const V& x, const V& w, const V& ids) {
-  const double experts = double(w.size[0]), pairs = double(ids.elements()), read = pairs < experts ? pairs : experts;
-  return {2. * double(y.elements()) * double(x.cols()), double(y.bytes() + x.bytes()) + double(w.bytes()) / experts * read};
+OpCost expert_matmul_cost(const V& y, const V& x, std::span<const V> w, const V& ids) {
+  const double experts = double(w.size()), pairs = double(ids.elements()), read = pairs < experts ? pairs : experts;
+  return {2. * double(y.elements()) * double(x.cols()), double(y.bytes() + x.bytes()) + double(w.front().bytes()) * read};
 }
 
 /// Takes every sequence to be as long as the longest: token i of n reads context - n + i + 1 keys, or the window.

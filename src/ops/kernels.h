@@ -2,6 +2,8 @@
 // T tokens, R sequences, H hidden size, Nq / Nkv query / key-value heads, D head dimension, V vocabulary, E experts, S experts per token.
 // The Trace backend records every op through one template (backends/trace/trace.h), so it has no lines here.
 #pragma once
+#include <span>
+
 #include "core/view.h"
 #include "ops/costs.h"
 #include "ops/params.h"
@@ -154,15 +156,16 @@ struct BlockMatMul {
 };
 void kernel(BlockMatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w);
 
-// y (T*S, n): row p = x (row p, or row p / S when x has T rows) * w[ids[p]]^T; w (E, n, k) of any form above; ids (T, S) I32.
+// y (T*S, n): row p = x (row p, or row p / S when x has T rows) * w[ids[p]]^T; w: E matrices (n, k) of one of the
+// types above, each at an address of its own; ids (T, S) I32.
 struct ExpertMatMul {
   static constexpr auto name = "expert_matmul";
   template <class V>
-  static OpCost cost(const V& y, const V& x, const V& w, const V& ids) {
+  static OpCost cost(const V& y, const V& x, std::span<const V> w, const V& ids) {
     return expert_matmul_cost(y, x, w, ids);
   }
 };
-void kernel(ExpertMatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, View<Cpu> w, View<Cpu> ids);
+void kernel(ExpertMatMul, Queue<Cpu>&, View<Cpu> y, View<Cpu> x, std::span<const View<Cpu>> w, View<Cpu> ids);
 
 // ids (T, n) I32: every row is 0 .. n - 1, so that ExpertMatMul multiplies head h with matrix h.
 struct HeadIds {

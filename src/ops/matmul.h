@@ -4,6 +4,7 @@
 
 #include "core/op.h"
 #include "ops/kernels.h"
+#include "ops/matrices.h"
 
 namespace infernum {
 
@@ -37,17 +38,17 @@ Tensor<B, Out> block_matmul(const Tensor<B, In>& x, const Tensor<B>& w, std::opt
   return y;
 }
 
-/// y (T*S, n): row p = x * w[ids[p]]^T, where x is (T, k): one row for all experts of a token, or (T*S, k): a row per expert. w (E, n, k),
-/// ids (T, S) I32.
+/// y (T*S, n): row p = x * w[ids[p]]^T, where x is (T, k): one row for all experts of a token, or (T*S, k): a row per expert. w: E
+/// matrices (n, k); ids (T, S) I32.
 template <Layout Out, class B, Layout In>
-Tensor<B, Out> expert_matmul(const Tensor<B, In>& x, const Tensor<B>& w, const Tensor<B>& ids) {
+Tensor<B, Out> expert_matmul(const Tensor<B, In>& x, const Matrices<B>& w, const Tensor<B>& ids) {
   const int64_t pairs = ids.shape().elements();
-  check(w.shape().rank() == 3 && x.shape()[1] == w.shape()[2], "expert_matmul: x (rows, k) and w (E, n, k) must share k", x.shape(),
+  check(x.shape().rank() == 2 && x.shape()[1] == w.shape()[2], "expert_matmul: x (rows, k) and w (E, n, k) must share k", x.shape(),
         w.shape());
   check(x.shape()[0] == pairs || x.shape()[0] == ids.shape()[0], "expert_matmul: x has a row per token or per chosen expert", x.shape(),
         ids.shape());
   Tensor<B, Out> y(x.device(), {pairs, w.shape()[1]}, product_dtype<Out>(x));
-  run<ExpertMatMul>(y, x, w, ids);
+  run<ExpertMatMul>(y, x, w.views(), ids);
   return y;
 }
 
@@ -57,6 +58,17 @@ Tensor<B> head_ids(Device<B>& device, int64_t tokens, int64_t heads) {
   Tensor<B> ids(device, {tokens, heads}, DType::I32);
   run<HeadIds>(ids);
   return ids;
+}
+
+/// y (T, heads * n): head h of x (T, heads * k) times matrix h of w (heads, n, k), transposed. x's rows are contiguous.
+template <Layout Out, class B, Layout In>
+Tensor<B, Out> multiply_heads(const Tensor<B, In>& x, const Matrices<B>& w) {
+  const Shape s = w.shape();
+  check(x.shape().rank() == 2 && x.shape()[1] == s[0] * s[2], "multiply_heads: x (T, heads * k) and w (heads, n, k) must fit", x.shape(),
+        s);
+  const int64_t tokens = x.shape()[0], heads = s[0];
+  const auto y = expert_matmul<Out>(x.reshape({tokens * heads, s[2]}), w, head_ids(x.device(), tokens, heads));
+  return y.reshape({tokens, heads * s[1]});
 }
 
 }  // namespace infernum

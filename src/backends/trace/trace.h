@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -89,6 +90,8 @@ requires(requires { Op::name; }) void kernel(Op, Queue<Trace>& queue, const View
   std::vector<View<Trace>> views{first};
   double bytes = static_cast<double>(first.bytes());
   [[maybe_unused]] const auto add = [&](const auto& a) {
+    if constexpr (std::same_as<std::decay_t<decltype(a)>, std::span<const View<Trace>>>)
+      views.push_back(a.front());  // one value of the graph
     if constexpr (std::same_as<std::decay_t<decltype(a)>, View<Trace>>)
       if (a.data) {
         views.push_back(a);

@@ -8,12 +8,20 @@
 #include "ops/kernels.h"
 
 namespace infernum {
+namespace {
 
-void kernel(ExpertMatMul, Queue<Cpu>& queue, View<Cpu> y, View<Cpu> x, View<Cpu> w, View<Cpu> ids) {
+void check_expert(const View<Cpu>& y, const View<Cpu>& x, const View<Cpu>& w, const View<Cpu>& first) {
   check_product(ExpertMatMul::name, y, x, w);
-  check(w.rank == 3 && w.size[1] == y.cols(), "expert_matmul: w is (experts, n, k) and y has n columns", w.rank, w.size[1], y.cols());
+  check(w.rank == 2 && w.size[0] == y.cols(), "expert_matmul: w are matrices (n, k) and y has n columns", w.rank, w.size[0], y.cols());
+  check(w.dtype == first.dtype, "expert_matmul: all experts have one type", w.dtype, first.dtype);
+}
+
+}  // namespace
+
+void kernel(ExpertMatMul, Queue<Cpu>& queue, View<Cpu> y, View<Cpu> x, std::span<const View<Cpu>> w, View<Cpu> ids) {
+  check(!w.empty(), "expert_matmul: at least one expert");
   check(ids.dtype == DType::I32, "expert_matmul: ids are I32", ids.dtype);
-  const int64_t experts = w.size[0], tokens = ids.rows(), slots = ids.cols(), pairs = tokens * slots;
+  const int64_t experts = static_cast<int64_t>(w.size()), tokens = ids.rows(), slots = ids.cols(), pairs = tokens * slots;
   check(y.rows() == pairs && (x.rows() == pairs || x.rows() == tokens),
         "expert_matmul: y has a row per (token, slot), x one per pair or per token", y.rows(), x.rows(), tokens, slots);
   const int64_t share = x.rows() == pairs ? 1 : slots;  // consecutive pairs that read one row of x
@@ -25,19 +33,19 @@ void kernel(ExpertMatMul, Queue<Cpu>& queue, View<Cpu> y, View<Cpu> x, View<Cpu>
       first[static_cast<size_t>(e) + 1]++;
     }
   std::vector<Product> products;
-  const int64_t expert_bytes = matrix_bytes(w.dtype, w.size[1], w.size[2]);
-  for (int64_t e = 0; e < experts; e++) {
-    const auto i = static_cast<size_t>(e);
-    if (first[i + 1] > 0)
-      products.push_back({w.as<const std::byte>() + e * expert_bytes, x_rows.data() + first[i], y_rows.data() + first[i], first[i + 1]});
-    first[i + 1] += first[i];
+  for (size_t e = 0; e < w.size(); e++) {
+    if (first[e + 1] > 0) {
+      check_expert(y, x, w[e], w.front());
+      products.push_back({w[e].as<const std::byte>(), x_rows.data() + first[e], y_rows.data() + first[e], first[e + 1]});
+    }
+    first[e + 1] += first[e];
   }
   for (int64_t p = 0; p < pairs; p++) {
     const auto at = static_cast<size_t>(first[static_cast<size_t>(ids.row<int32_t>(p / slots)[p % slots])]++);
     x_rows[at] = static_cast<int32_t>(p / share);
     y_rows[at] = static_cast<int32_t>(p);
   }
-  run_products(queue, y, x, w.dtype, products);
+  run_products(queue, y, x, w.front().dtype, products);
 }
 
 void kernel(HeadIds, Queue<Cpu>&, View<Cpu> ids) {

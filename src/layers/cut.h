@@ -1,4 +1,4 @@
-// Stacks (E, n, k) made of stored matrices or parts of them: experts, and the per-head parts of a latent attention's projection.
+// Lists of matrices (n, k) cut out of stored ones: experts, and the per-head parts of a latent attention's projection.
 #pragma once
 #include <vector>
 
@@ -16,10 +16,13 @@ struct Cut {
 /// This rank's part of the rows or columns.
 Cut part_of(Cut cut, const StoredTensor& t, Split how, int rank, int ranks);
 
-/// The cut of every matrix, behind each other: in place where they already lie so, else copied; only described when one has no data.
-StoredTensor stack(const std::vector<StoredTensor>& matrices, const Cut& cut);
+/// The cut of every matrix: in place where it is a run of whole rows, else copied; only described where there is no data.
+std::vector<StoredTensor> cut_out(std::vector<StoredTensor> matrices, const Cut& cut);
 
-/// The matrices of a stack.
+/// The matrices of a stack (E, n, k), in place.
 std::vector<StoredTensor> matrices_of(const StoredTensor& stack);
+
+/// Matrices of one shape behind each other: a copy (E, n, k); only described when one has no data.
+StoredTensor stack(const std::vector<StoredTensor>& matrices);
 
 }  // namespace infernum
