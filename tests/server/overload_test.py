@@ -51,6 +51,7 @@ class Overload(unittest.TestCase):
             metrics = target.metrics()
             self.assertEqual(metrics['infernum_rejected_total{reason="queue_full"}'], len(refused))
             self.assertEqual(metrics['vllm:request_success_total{finished_reason="length"}'], len(good))
+            self.assertEqual(metrics['vllm:request_success_total{finished_reason="error"}'], 0, "the refused ones never began")
             self.assertEqual(metrics["vllm:generation_tokens_total"], len(good) * TOKENS)
 
     def test_the_listener_answers_meanwhile(self):

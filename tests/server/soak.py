@@ -94,6 +94,7 @@ class Traffic:
     def read_slowly(self, pick, client):
         with self.target.connect(receive_bytes=2048) as connection, contextlib.suppress(ConnectionError, TimeoutError):
             connection.sendall(raw_post({**self.body(pick), "max_tokens": 200, "ignore_eos": True, "stream": True}, "/v1/completions"))
+            connection.settimeout(1)  # at its end the stream leaves the connection open
             for _ in range(pick.randrange(5, 30)):
                 if not connection.recv(200) or self.stop.wait(0.1):
                     break
@@ -167,7 +168,7 @@ def slope(samples):
 def soak(minutes, seed, workers, alone):
     report = {"minutes": minutes, "seed": seed}
     # A cache that is soon full, and too small for eight long requests: so memory levels off, and some are preempted.
-    with Server("--max-num-seqs", "8", "--max-queue", "16", "--kv-cache-tokens", "4096") as target:
+    with Server("--max-num-seqs", "8", "--max-queue", "16", "--kv-cache-tokens", "2048") as target:
         def period(seconds, number):
             traffic = Traffic(target, seed + number)
             threads = [threading.Thread(target=traffic.work, args=(i,)) for i in range(workers)]
