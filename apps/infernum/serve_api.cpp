@@ -95,7 +95,9 @@ class LoadedApi final : public ServedApi {
     served.stats = [this] { return engine_->stats(); };
     metrics.add_engine(std::move(served));
     server::ServiceOptions options = service_options(flags_);
-    options.on_record = [&metrics](const server::RequestRecord& record) { metrics.request(record); };
+    options.on_record = [&metrics](const server::RequestRecord& record) {
+      if (record.status != 429) metrics.request(record);  // the engine did not take it: counted as rejected
+    };
     model_->max_model_len = engine_->info().context;
     service_ = std::make_unique<server::OpenAiService>(std::move(*model_), *engine_, loop, std::move(options));
     model_.reset();

@@ -12,14 +12,16 @@ namespace infernum {
 namespace {
 
 constexpr int steps_thread = 1, ops_thread = 2;
-/// An empty object ends the list, whose events each end in a comma.
-constexpr const char* tail = R"({"ph":"M","pid":1,"name":"process_name","args":{"name":"infernum"}}]})"
-                             "\n";
+/// Each event ends in a comma but this one, which ends the list.
+constexpr std::string_view tail = "{\"ph\":\"M\",\"pid\":1,\"name\":\"process_name\",\"args\":{\"name\":\"infernum\"}}]}\n";
 
 }  // namespace
 
 TraceRecorder::TraceRecorder(const std::string& path, int64_t most_bytes)
-    : file_(std::fopen(path.c_str(), "w")), path_(path), bytes_left_(most_bytes - 8), start_(std::chrono::steady_clock::now()) {
+    : file_(std::fopen(path.c_str(), "w")),
+      path_(path),
+      bytes_left_(most_bytes - static_cast<int64_t>(tail.size())),
+      start_(std::chrono::steady_clock::now()) {
   check(file_ != nullptr, "trace: the file cannot be opened", path, std::strerror(errno));
   write("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n");
   for (const auto& [thread, name] : {std::pair{steps_thread, "steps"}, std::pair{ops_thread, "ops"}})
@@ -29,7 +31,7 @@ TraceRecorder::TraceRecorder(const std::string& path, int64_t most_bytes)
 }
 
 TraceRecorder::~TraceRecorder() {
-  if (file_) std::fputs(tail, file_.get());
+  if (file_) std::fputs(tail.data(), file_.get());
 }
 
 double TraceRecorder::microseconds(SteadyTime at) const { return std::chrono::duration<double, std::micro>(at - start_).count(); }
@@ -83,7 +85,7 @@ void TraceRecorder::write(const std::string& event) {
   const bool room = bytes_left_ >= 0;
   if (room && std::fwrite(event.data(), 1, event.size(), file_.get()) == event.size()) return;
   const std::string why = room ? std::strerror(errno) : "it is as large as it may be";
-  if (!room) std::fputs(tail, file_.get());
+  if (!room) std::fputs(tail.data(), file_.get());
   file_.reset();
   log_warning("trace: " + path_ + " ends here: " + why);
 }

@@ -151,6 +151,7 @@ ServedEngine example_engine(EngineStats stats = {}) {
   engine.model_name = "storyteller";
   engine.info.context = 1000;
   engine.info.max_sequences = 8;
+  engine.info.cache_tokens = 64 * 16;
   engine.block_tokens = 16;
   stats.cache_blocks = 64;
   engine.stats = [stats] { return stats; };
