@@ -38,8 +38,8 @@ void add_threads(CLI::App* app, int& threads) {
   add(app, "threads", threads, "0: all that this process may use")->transform(whole(0, 1024));
 }
 
-void add_reference(CLI::App* app, ModelFlags& f) {
-  app->add_option("model", f.model, "folder with config.json, .safetensors or .gguf file; default: the bundled storyteller");
+void add_reference(CLI::App* app, ModelFlags& f, const std::string& name = "model") {
+  app->add_option(name, f.model, "folder with config.json, .safetensors or .gguf file; default: the bundled storyteller");
 }
 
 /// What decides a model's cost, on whatever machine.
@@ -99,7 +99,7 @@ void add_run(CLI::App& root, RunFlags& f) {
 
 void add_bench(CLI::App& root, BenchFlags& f) {
   CLI::App* app = root.add_subcommand("bench", "measure prefill and decode");
-  add_reference(app, f);
+  add_reference(app, f, "path");  // its command serve has a --model
   add_model(app, f);
   std::vector<std::string> shapes;
   std::string names;

@@ -11,13 +11,11 @@ OfflineRun::OfflineRun(Engine& engine) : engine_(engine) {
 }
 
 void OfflineRun::take(std::vector<EngineEvent> events) {
-  bool some = false;
-  {
-    std::lock_guard lock(mutex_);
-    for (EngineEvent& event : events)
-      if (event.end) ended_.push_back(std::move(*event.end)), some = true;
-  }
-  if (some) ended_some_.notify_one();
+  // Told under the lock: whoever sees the last one may take all this down.
+  std::lock_guard lock(mutex_);
+  for (EngineEvent& event : events)
+    if (event.end) ended_.push_back(std::move(*event.end));
+  if (!ended_.empty()) ended_some_.notify_one();
 }
 
 OfflineFigures OfflineRun::run(const std::vector<EngineRequest>& requests, int concurrency) {
