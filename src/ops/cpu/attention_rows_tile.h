@@ -3,7 +3,6 @@
 // With a BF16 cache queries and weights are rounded to bfloat16 too; AVX-512 then multiplies pairs of them.
 #pragma once
 #include <algorithm>
-#include <array>
 #include <type_traits>
 
 #include "ops/cpu/attention_values.h"
@@ -145,7 +144,8 @@ class RowVector {
       Vec x = load(s_ + j * lanes);
       if (t_.softcap > 0) x = t_.softcap * tanh(x * (1 / t_.softcap));
       const auto key = static_cast<int32_t>(first_key + j);
-      x = (position_ < key) | (oldest_ > key) ? splat(masked) : x;
+      const VecI hidden = (position_ < key) | (oldest_ > key);
+      x = hidden ? splat(masked) : x;
       limit = x > limit ? x : limit;
       store(s_ + j * lanes, x);
     }
