@@ -40,6 +40,7 @@ double rounded_up(double error) {
 }
 
 std::string shown(double error) {
+  if (error == 0) return "0";
   char text[32];
   std::snprintf(text, sizeof text, "%.0e", rounded_up(error));
   return text;
@@ -58,8 +59,7 @@ class Measured {
     if (both) f32 = std::max(f32, error("config.legacy.json", DType::F32));
     EXPECT_LE(f32, 1e-4) << name_;
     const auto bf16 = position_errors(DType::BF16);
-    // Gemma 4 multiplies scores by nothing, so the rounding of queries and keys grows in the softmax.
-    EXPECT_LE(bf16[bf16.size() / 2], name_ == "gemma4-text" ? 6e-2 : 2e-2) << name_;
+    expect_bf16_bounds(bf16);
     return "| " + info.family + " | " + name_ + " | " + (both ? "4, 5" : "5") + " | " + shown(f32) + " | " + shown(bf16[bf16.size() / 2]) +
            ", " + shown(bf16.back()) + " | " + shown(chunked(*model)) + " | " + state(*model) + " | " + rope() + " | " +
            (info.tied ? "tied" : "own head") + " |\n";
@@ -101,6 +101,20 @@ class Measured {
     return errors;
   }
 
+  /// Errors of positions, ascending. Why Gemma 4 is apart, and mixtures have single positions far off: docs/numerics.md.
+  void expect_bf16_bounds(const std::vector<double>& errors) const {
+    constexpr double far = 5e-2;
+    const double median = errors[errors.size() / 2];
+    if (name_ == "gemma4-text") {
+      EXPECT_LE(median, 6e-2) << name_;
+      return;
+    }
+    EXPECT_LE(median, 2e-2) << name_;
+    const auto outside = static_cast<size_t>(errors.end() - std::upper_bound(errors.begin(), errors.end(), far));
+    const bool mixture = read_file(folder_ + "/config.json").find("experts") != std::string::npos;
+    EXPECT_LE(outside, mixture ? errors.size() / 12 : 0) << name_ << ": positions beyond " << far;
+  }
+
   double error(const char* config, DType dtype) const {
     double worst = 0;
     for (const std::string prompt : {"prompt0", "prompt1", "prompt2", "prompt3"}) {
@@ -120,6 +134,7 @@ class Measured {
     double worst = 0;
     for (int64_t chunk = 1; chunk <= 9; chunk++)
       worst = std::max(worst, relative_error(test::SingleSequence(model, 64).append(ids, chunk), whole));
+    EXPECT_EQ(worst, 0) << name_;
     return worst;
   }
 

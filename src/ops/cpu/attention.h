@@ -1,5 +1,6 @@
 // CPU attention: the work of one op, cut into tiles of query rows that share a sequence's keys, and the unit that computes a tile.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 
 #include "backends/cpu/isa.h"
@@ -28,7 +29,7 @@ struct AttentionTile {
 
 /// Keys handled between two rescalings of the running sums: from one multiple of this to the next, whatever the first key is.
 inline constexpr int64_t tile_keys = 64;
-inline constexpr int64_t tile_scratch(int64_t rows, int64_t key_dim) { return rows * tile_keys + 16 * key_dim; }
+inline constexpr int64_t tile_scratch(int64_t rows, int64_t key_dim) { return std::max(rows, int64_t{16}) * tile_keys + 32 * key_dim; }
 
 /// Online-softmax attention of the tile (Milakov and Gimelshein 2018; Dao 2023).
 using AttendTile = void (*)(const AttentionTile&);

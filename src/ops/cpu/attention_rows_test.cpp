@@ -5,6 +5,7 @@
 #include <numeric>
 #include <random>
 
+#include "core/half.h"
 #include "ops/batch.h"
 #include "ops/cpu/attention.h"
 #include "ops/cpu/matmul_test_data.h"
@@ -17,6 +18,7 @@ constexpr int64_t tokens = 2500, blocks = (tokens + block_tokens - 1) / block_to
 struct Shape3 {
   KeyLayout keys;
   int64_t kv_heads, group, key_dim, value_dim;
+  DType cache = DType::F32;
 };
 
 std::vector<float> random_floats_of(int64_t n, unsigned seed) {
@@ -53,6 +55,14 @@ class AttentionRows : public testing::TestWithParam<Isa> {
     work.k = k.data();
     work.v = s.keys == KeyLayout::Rows ? k.data() : v.data();
     work.keys = s.keys;
+    work.cache = s.cache;
+    std::vector<BF16> narrow_k, narrow_v;
+    if (s.cache == DType::BF16) {
+      for (float x : k) narrow_k.emplace_back(x);
+      for (float x : v) narrow_v.emplace_back(x);
+      work.k = narrow_k.data();
+      work.v = s.keys == KeyLayout::Rows ? narrow_k.data() : narrow_v.data();
+    }
     work.scale = 0.3f;
     work.window = window;
     run_attention(queue, work);
@@ -61,8 +71,8 @@ class AttentionRows : public testing::TestWithParam<Isa> {
 };
 
 TEST_P(AttentionRows, HaveTheSameBitsInAnyCompany) {
-  for (const Shape3& s :
-       {Shape3{KeyLayout::Components, 2, 3, 24, 24}, Shape3{KeyLayout::Components, 1, 1, 33, 33}, Shape3{KeyLayout::Rows, 1, 5, 40, 32}})
+  for (const Shape3& s : {Shape3{KeyLayout::Components, 2, 3, 24, 24}, Shape3{KeyLayout::Components, 1, 1, 33, 33},
+                          Shape3{KeyLayout::Rows, 1, 5, 40, 32}, Shape3{KeyLayout::Rows, 1, 19, 41, 37, DType::BF16}})
     for (int window : {0, 300}) {
       const int64_t heads = s.kv_heads * s.group, width = heads * s.value_dim;
       auto q = random_floats_of(tokens * heads * s.key_dim, 1), k = random_floats_of(blocks * block_tokens * s.kv_heads * s.key_dim, 2),

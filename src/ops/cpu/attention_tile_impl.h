@@ -1,12 +1,13 @@
-// attend_tile(), included by one file per instruction set. Scores: 16 keys per vector, a broadcast multiply-add per component.
+// attend_tile(), included by one file per instruction set; here for keys stored by components: 16 keys per vector, a broadcast multiply-add
+// per component.
 // Bound by FLOPs for many rows; for one token by the bytes of K and V, which are read once for all query heads of the group.
 #pragma once
 #include <algorithm>
 #include <cmath>
 
 #include "core/check.h"
-#include "ops/cpu/attention.h"
-#include "ops/cpu/vec.h"
+#include "ops/cpu/attention_rows_tile.h"
+#include "ops/cpu/attention_values.h"
 
 namespace infernum {
 namespace {
@@ -16,7 +17,6 @@ constexpr int most_rows = 8;  // whose sums stay in registers
 #else
 constexpr int most_rows = 4;
 #endif
-constexpr float masked = -1e30f;  // finite, so that a chunk without visible keys stays free of NaN and is wiped by the next rescaling
 
 /// s (N rows, stride tile_keys) = q (N, D) * kt (D, 16). Two sums per row, for even and odd components, hide the latency of the additions
 /// when rows are few; it is two for any N, so that a score does not depend on the rows beside it.
@@ -33,45 +33,6 @@ inline void score_rows(float* s, const float* q, const T* kt, int64_t key_dim) {
     for (int n = 0; n < N; n++) even[n] += q[n * key_dim + d] * load(kt + d * lanes);
   for (int n = 0; n < N; n++) store(s + n * tile_keys, even[n] + odd[n]);
 }
-
-/// The first `count` of 16 numbers, zero behind them.
-template <class T>
-inline Vec load_part(const T* p, int64_t count) {
-  T part[lanes] = {};
-  std::memcpy(part, p, static_cast<size_t>(count) * sizeof(T));
-  return load(part);
-}
-
-/// out (N rows, W * 16 columns, or the last `columns` of them where W is 0) += p (N, keys) * v (keys, D) over one block; rows of v lie
-/// `stride` apart.
-template <int N, int W, class T>
-inline void add_values(float* out, const float* p, const T* v, int64_t keys, int64_t value_dim, int64_t stride, int64_t columns = 0) {
-  constexpr int vectors = W ? W : 1;
-  Vec acc[N][vectors];
-  for (int n = 0; n < N; n++)
-    for (int w = 0; w < vectors; w++) acc[n][w] = W ? load(out + n * value_dim + w * lanes) : load_part(out + n * value_dim, columns);
-  for (int64_t j = 0; j < keys; j++)
-    for (int w = 0; w < vectors; w++) {
-      const Vec value = W ? load(v + j * stride + w * lanes) : load_part(v + j * stride, columns);
-      for (int n = 0; n < N; n++) acc[n][w] += p[n * tile_keys + j] * value;
-    }
-  for (int n = 0; n < N; n++)
-    for (int w = 0; w < vectors; w++)
-      if (W)
-        store(out + n * value_dim + w * lanes, acc[n][w]);
-      else
-        std::memcpy(out + n * value_dim, &acc[n][w], static_cast<size_t>(columns) * sizeof(float));
-}
-
-template <int N, class T>
-inline void add_value_rows(float* out, const float* p, const T* v, int64_t keys, int64_t value_dim, int64_t stride) {
-  int64_t d = 0;
-  for (; d + 4 * lanes <= value_dim; d += 4 * lanes) add_values<N, 4>(out + d, p, v + d, keys, value_dim, stride);
-  for (; d + lanes <= value_dim; d += lanes) add_values<N, 1>(out + d, p, v + d, keys, value_dim, stride);
-  if (d < value_dim) add_values<N, 0>(out + d, p, v + d, keys, value_dim, stride, value_dim - d);
-}
-
-inline Vec tanh(Vec x) { return 1.f - 2.f / (exp(x + x) + 1.f); }
 
 /// Softcap, mask and exponentials of one row's chunk; updates the row's maximum and sum and returns the factor for what came before.
 inline float softmax_row(const AttentionTile& t, int64_t row, float* s, int64_t first_key, int64_t keys, float& highest, float& total) {
@@ -105,20 +66,6 @@ inline float softmax_row(const AttentionTile& t, int64_t row, float* s, int64_t 
   return factor;
 }
 
-/// kt (key_dim, 16) = the 16 rows of a block, `stride` apart, transposed.
-template <class T>
-void transpose_keys(float* kt, const T* rows, int64_t key_dim, int64_t stride) {
-  int64_t d = 0;
-  for (; d + lanes <= key_dim; d += lanes) {
-    Vec m[lanes];
-    for (int64_t i = 0; i < lanes; i++) m[i] = load(rows + i * stride + d);
-    transpose(m);
-    for (int64_t i = 0; i < lanes; i++) store(kt + (d + i) * lanes, m[i]);
-  }
-  for (; d < key_dim; d++)
-    for (int64_t i = 0; i < lanes; i++) kt[d * lanes + i] = static_cast<float>(rows[i * stride + d]);
-}
-
 /// s (rows, stride tile_keys) = q * kt for all rows of the tile.
 template <class T>
 void score_block(const AttentionTile& t, float* s, const T* kt) {
@@ -132,17 +79,8 @@ void score_block(const AttentionTile& t, float* s, const T* kt) {
 }
 
 template <class T>
-void add_block(const AttentionTile& t, const float* p, const T* v, int64_t keys) {
-  const int64_t D = t.value_dim;
-  int64_t r = 0;
-  for (; r + 4 <= t.rows; r += 4) add_value_rows<4>(t.out + r * D, p + r * tile_keys, v, keys, D, t.value_stride);
-  for (; r + 2 <= t.rows; r += 2) add_value_rows<2>(t.out + r * D, p + r * tile_keys, v, keys, D, t.value_stride);
-  for (; r < t.rows; r++) add_value_rows<1>(t.out + r * D, p + r * tile_keys, v, keys, D, t.value_stride);
-}
-
-template <class T, KeyLayout layout>
-void attend(const AttentionTile& t) {
-  float *s = t.scratch, *kt = s + t.rows * tile_keys;
+void attend_components(const AttentionTile& t) {
+  float* s = t.scratch;
   std::fill_n(t.highest, t.rows, masked);
   std::fill_n(t.total, t.rows, 0.f);
   std::fill_n(t.out, t.rows * t.value_dim, 0.f);
@@ -150,30 +88,18 @@ void attend(const AttentionTile& t) {
     next = std::min(t.end_key, first / tile_keys * tile_keys + tile_keys);
     const int64_t keys = next - first, blocks = (keys + lanes - 1) / lanes;
     const int32_t* block = t.block_table + first / lanes;
-    for (int64_t b = 0; b < blocks; b++) {
-      const T* k = static_cast<const T*>(t.k) + block[b] * t.block_stride;
-      if constexpr (layout == KeyLayout::Components) {
-        score_block(t, s + b * lanes, k);
-      } else {
-        transpose_keys(kt, k, t.key_dim, t.value_stride);
-        score_block(t, s + b * lanes, kt);
-      }
-    }
-    for (int64_t r = 0; r < t.rows; r++) {
-      const float factor = softmax_row(t, r, s + r * tile_keys, first, keys, t.highest[r], t.total[r]);
-      if (factor == 0)
-        std::fill_n(t.out + r * t.value_dim, t.value_dim, 0.f);
-      else if (factor != 1)
-        for (int64_t d = 0; d < t.value_dim; d++) t.out[r * t.value_dim + d] *= factor;
-    }
+    for (int64_t b = 0; b < blocks; b++) score_block(t, s + b * lanes, static_cast<const T*>(t.k) + block[b] * t.block_stride);
+    for (int64_t r = 0; r < t.rows; r++)
+      rescale(t.out + r * t.value_dim, softmax_row(t, r, s + r * tile_keys, first, keys, t.highest[r], t.total[r]), t.value_dim);
     for (int64_t b = 0; b < blocks; b++)  // slots behind the last key may hold another request's NaN
-      add_block(t, s + b * lanes, static_cast<const T*>(t.v) + block[b] * t.block_stride, std::min(lanes, keys - b * lanes));
+      add_block<WeightSteps<tile_keys, 1>>(t.out, t.rows, s + b * lanes, static_cast<const T*>(t.v) + block[b] * t.block_stride,
+                                           std::min(lanes, keys - b * lanes), t.value_dim, t.value_stride);
   }
 }
 
 template <class T>
 AttendTile attend_tile_of(KeyLayout keys) {
-  return keys == KeyLayout::Components ? attend<T, KeyLayout::Components> : attend<T, KeyLayout::Rows>;
+  return keys == KeyLayout::Components ? attend_components<T> : attend_rows<T>;
 }
 
 AttendTile attend_tile_here(DType cache, KeyLayout keys) {

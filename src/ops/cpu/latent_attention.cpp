@@ -1,5 +1,5 @@
 // LatentAppend and LatentAttention: one cached row per token is the key of every head, and its first components are the value.
-// Bound by FLOPs from about 8 heads on: a block of keys is transposed once and then serves all rows of a tile.
+// Bound by FLOPs from about 8 heads on; attention_rows_tile.h reads a row once for 16 heads.
 #include <algorithm>
 
 #include "backends/cpu/queue.h"
