@@ -11,7 +11,7 @@
 #include <cstdio>
 #include <ctime>
 
-#include "server/json_escape.h"
+#include "server/json_writer.h"
 
 namespace infernum::server {
 namespace {
@@ -36,7 +36,7 @@ std::string milliseconds(double seconds) {
 /// Within a line for people: as in JSON, without the quotes.
 std::string escaped(std::string_view text) {
   std::string out;
-  append_json_string(out, text.substr(0, 200));
+  append_untrusted_string(out, text.substr(0, 200));
   return out.substr(1, out.size() - 2);
 }
 
@@ -72,7 +72,7 @@ std::string access_line(const AccessRecord& r, LogFormat format, double unix_sec
   }
   const auto text = [&line](std::string_view name, std::string_view value) {
     line += ",\"" + std::string(name) + "\":";
-    append_json_string(line, value.substr(0, 500));
+    append_untrusted_string(line, value.substr(0, 500));
   };
   line = R"({"ts":")" + timestamp(unix_seconds) + R"(","level":"info","event":"request")";
   text("request_id", r.id);
@@ -97,9 +97,9 @@ std::string message_line(std::string_view level, std::string_view message, LogFo
   std::string line;
   if (format == LogFormat::Human) return std::string(level) + ": " + escaped(message.substr(0, 2000)) + "\n";
   line = R"({"ts":")" + timestamp(unix_seconds) + R"(","level":)";
-  append_json_string(line, level);
+  append_untrusted_string(line, level);
   line += ",\"message\":";
-  append_json_string(line, message);
+  append_untrusted_string(line, message);
   return line + "}\n";
 }
 

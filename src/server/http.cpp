@@ -1,6 +1,6 @@
 #include "server/http.h"
 
-#include "server/json_escape.h"
+#include "server/json_writer.h"
 
 namespace infernum::server {
 namespace {
@@ -22,7 +22,7 @@ void append_or_null(std::string& out, std::string_view text) {
   if (text.empty())
     out += "null";
   else
-    append_json_string(out, text);
+    append_untrusted_string(out, text);
 }
 
 }  // namespace
@@ -39,11 +39,11 @@ HttpResponse error_response(int status, std::string_view message, std::string_vi
   response.error_code = code;
   std::string& body = response.body;
   body = R"({"error":{"message":)";
-  append_json_string(body, message);
+  append_untrusted_string(body, message);
   body += R"(,"type":)";
   // A server that is not there yet, or not any more, is not overloaded.
   const bool away = code == "model_loading" || code == "draining" || code == "engine_dead";
-  append_json_string(body, away ? "unavailable_error" : error_type(status));
+  append_untrusted_string(body, away ? "unavailable_error" : error_type(status));
   body += R"(,"param":)";
   append_or_null(body, param);
   body += R"(,"code":)";

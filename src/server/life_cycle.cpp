@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "server/json_escape.h"
+#include "server/json_writer.h"
 
 namespace infernum::server {
 namespace {
@@ -80,14 +80,14 @@ std::vector<Route> LifeCycle::routes() {
     if (!alive()) return unavailable(engine_failed() ? "the engine has failed" : "the engine does not move", "engine_dead", 30);
     HttpResponse response;
     response.body = R"({"status":"alive","state":)";
-    append_json_string(response.body, stage_name(stage_));
+    append_untrusted_string(response.body, stage_name(stage_));
     response.body += '}';
     return response;
   });
   const auto version = answer([this] {
     HttpResponse response;
     response.body = R"({"version":)";
-    append_json_string(response.body, version_);
+    append_untrusted_string(response.body, version_);
     response.body += '}';
     return response;
   });

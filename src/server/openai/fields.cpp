@@ -6,9 +6,9 @@
 #include <cmath>
 #include <vector>
 
+#include "server/json_writer.h"
 #include "server/openai/api_error.h"
 #include "server/openai/field_readers.h"
-#include "server/openai/json_writer.h"
 
 namespace infernum::server::openai {
 namespace {

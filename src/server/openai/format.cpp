@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "server/openai/json_writer.h"
+#include "server/json_writer.h"
 
 namespace infernum::server::openai {
 namespace {

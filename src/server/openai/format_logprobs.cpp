@@ -1,8 +1,8 @@
 // The three shapes of logprobs: a chat's, the older API's, and those of a prompt.
 #include <algorithm>
 
+#include "server/json_writer.h"
 #include "server/openai/format.h"
-#include "server/openai/json_writer.h"
 #include "text/stream_decoder.h"
 #include "text/unicode.h"
 

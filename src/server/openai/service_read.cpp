@@ -1,5 +1,5 @@
 // What OpenAiService makes of each request: bodies read into plans for the engine, or answered at once.
-#include "server/openai/json_writer.h"
+#include "server/json_writer.h"
 #include "server/openai/service_state.h"
 #include "text/unicode.h"
 

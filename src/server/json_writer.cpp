@@ -1,17 +1,19 @@
-#include "server/openai/json_writer.h"
+#include "server/json_writer.h"
 
 #include <array>
 #include <charconv>
 #include <cmath>
 
-namespace infernum::server::openai {
+#include "text/unicode.h"
+
+namespace infernum::server {
 namespace {
 
-/// Which bytes cannot stand for themselves. 0xE2 begins U+2028 and U+2029, and much else.
+/// Which bytes cannot stand for themselves. 0xC2 begins the C1 controls, 0xE2 U+2028 and U+2029, and both much else.
 constexpr std::array<bool, 256> make_special() {
   std::array<bool, 256> special{};
   for (size_t i = 0; i < 0x20; i++) special[i] = true;
-  special['"'] = special['\\'] = special[0x7F] = special[0xE2] = true;
+  special['"'] = special['\\'] = special[0x7F] = special[0xC2] = special[0xE2] = true;
   return special;
 }
 constexpr auto kSpecial = make_special();
@@ -62,6 +64,11 @@ void append_escaped(std::string& out, std::string_view text) {
       out.append(text, begin, i - begin);
       out += text[i + 2] == '\xA8' ? "\\u2028" : "\\u2029";
       i += 2;
+    } else if (c == 0xC2) {
+      const bool control = i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
+      if (!control) continue;
+      out.append(text, begin, i - begin);
+      append_control(out, static_cast<unsigned char>(text[++i]));
     } else {
       out.append(text, begin, i - begin);
       append_control(out, c);
@@ -70,6 +77,8 @@ void append_escaped(std::string& out, std::string_view text) {
   }
   out.append(text, begin, text.size() - begin);
 }
+
+void append_untrusted_string(std::string& out, std::string_view bytes) { append_string(out, text::to_valid_utf8(bytes)); }
 
 void append_string(std::string& out, std::string_view text) {
   out += '"';
@@ -141,4 +150,4 @@ JsonWriter& JsonWriter::raw(std::string_view json) {
   return *this;
 }
 
-}  // namespace infernum::server::openai
+}  // namespace infernum::server

@@ -1,5 +1,5 @@
 // The JSON writer against nlohmann's reader.
-#include "server/openai/json_writer.h"
+#include "server/json_writer.h"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 #include "checkpoint/checkpoint.h"
 #include "server/openai/served_model.h"
 
-namespace infernum::server::openai {
+namespace infernum::server {
 namespace {
 
 std::string escaped(std::string_view text) {
@@ -69,4 +69,4 @@ TEST(ServedModel, TakesWhatTheCheckpointBrings) {
 }
 
 }  // namespace
-}  // namespace infernum::server::openai
+}  // namespace infernum::server

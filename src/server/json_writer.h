@@ -4,13 +4,15 @@
 #include <string>
 #include <string_view>
 
-namespace infernum::server::openai {
+namespace infernum::server {
 
-/// The inside of a JSON string, without its quotes: control characters, quotes and backslashes escaped, U+2028 and U+2029 too (they end
-/// lines in JavaScript), all other UTF-8 as it is.
+/// The inside of a JSON string, without its quotes: quotes, backslashes and control characters escaped (C1 too, so that no terminal obeys
+/// them), U+2028 and U+2029 too (they end lines in JavaScript), all other UTF-8 as it is.
 void append_escaped(std::string& out, std::string_view text);
 /// In quotes.
 void append_string(std::string& out, std::string_view text);
+/// In quotes, of any bytes: what is not UTF-8 becomes U+FFFD.
+void append_untrusted_string(std::string& out, std::string_view bytes);
 void append_number(std::string& out, int64_t value);
 /// The shortest digits that read back as this number; -9999 for minus infinity, which JSON lacks, and null for NaN.
 void append_number(std::string& out, float value);
@@ -44,4 +46,4 @@ class JsonWriter {
   bool first_ = true;  ///< of the object or list that is being written; true behind a key, too
 };
 
-}  // namespace infernum::server::openai
+}  // namespace infernum::server
