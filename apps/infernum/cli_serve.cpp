@@ -1,8 +1,7 @@
 // The flags of `infernum serve`.
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cctype>
 
+#include "cli.h"
 #include "serve_options.h"
 #include "values.h"
 
@@ -39,11 +38,6 @@ class Flags {
   std::string group;
 
  private:
-  static std::string env_name(std::string flag) {
-    std::replace(flag.begin(), flag.end(), '-', '_');
-    std::transform(flag.begin(), flag.end(), flag.begin(), [](unsigned char c) { return std::toupper(c); });
-    return "INFERNUM_" + flag;
-  }
   CLI::App* app_;
 };
 

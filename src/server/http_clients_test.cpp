@@ -12,17 +12,10 @@
 namespace infernum::server {
 namespace {
 
+using testing::echo_routes;
 using testing::Reply;
 using testing::TestClient;
 using testing::TestServer;
-
-void echo(const std::shared_ptr<Exchange>& exchange) {
-  HttpResponse response;
-  response.body = exchange->request().method + exchange->request().body;
-  exchange->respond(std::move(response));
-}
-
-std::vector<Route> routes() { return {{"GET", "/", Access::Public, echo, false}, {"POST", "/echo", Access::Public, echo, false}}; }
 
 HttpOptions impatient() {
   HttpOptions options;
@@ -35,7 +28,7 @@ HttpOptions impatient() {
 }
 
 TEST(HttpClients, DawdlersAreCutOff) {
-  TestServer server(routes(), impatient());
+  TestServer server(echo_routes(), impatient());
   TestClient silent(server.port()), slow(server.port()), half(server.port()), idle(server.port());
   slow.send("GET / HT");
   half.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc");
@@ -51,7 +44,7 @@ TEST(HttpClients, DawdlersAreCutOff) {
 }
 
 TEST(HttpClients, SlowlorisGetsNoMoreTimePerByte) {
-  TestServer server(routes(), impatient());
+  TestServer server(echo_routes(), impatient());
   TestClient client(server.port());
   const auto start = std::chrono::steady_clock::now();
   client.send("GET / HTTP/1.1\r\n");
@@ -64,7 +57,7 @@ TEST(HttpClients, SlowlorisGetsNoMoreTimePerByte) {
 TEST(HttpClients, BodiesMayTakeLongIfTheyFlow) {
   HttpOptions options = impatient();
   options.limits.body_bytes_per_second = 10000;
-  TestServer server(routes(), options);
+  TestServer server(echo_routes(), options);
   TestClient client(server.port());
   client.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000\r\n\r\n");
   for (int i = 0; i < 8; i++) {
@@ -140,7 +133,7 @@ TEST(HttpClients, SilentStreamsCarryComments) {
 TEST(HttpClients, ConnectionsAreCounted) {
   HttpOptions options;
   options.limits.connections_per_address = 3;
-  TestServer server(routes(), options);
+  TestServer server(echo_routes(), options);
   std::vector<std::unique_ptr<TestClient>> clients;
   for (int i = 0; i < 3; i++) {
     clients.push_back(std::make_unique<TestClient>(server.port()));
@@ -155,7 +148,7 @@ TEST(HttpClients, ConnectionsAreCounted) {
 TEST(HttpClients, BodiesOfAllTogetherAreBounded) {
   HttpOptions options;
   options.limits.buffered_bytes = 100000;
-  TestServer server(routes(), options);
+  TestServer server(echo_routes(), options);
   TestClient first(server.port()), second(server.port());
   const std::string head = "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n\r\n";
   first.send(head + std::string(80000, 'x'));

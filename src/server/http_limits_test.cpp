@@ -9,17 +9,10 @@
 namespace infernum::server {
 namespace {
 
+using testing::echo_routes;
 using testing::Reply;
 using testing::TestClient;
 using testing::TestServer;
-
-void echo(const std::shared_ptr<Exchange>& exchange) {
-  HttpResponse response;
-  response.body = exchange->request().method + exchange->request().body;
-  exchange->respond(std::move(response));
-}
-
-std::vector<Route> routes() { return {{"GET", "/", Access::Public, echo, false}, {"POST", "/echo", Access::Public, echo, false}}; }
 
 HttpOptions small() {
   HttpOptions options;
@@ -37,7 +30,7 @@ std::string get_of_size(size_t bytes) {
 }
 
 TEST(HttpLimits, HeaderAtItsBorder) {
-  TestServer server(routes(), small());
+  TestServer server(echo_routes(), small());
   EXPECT_EQ(TestClient(server.port()).request(get_of_size(1000)).status, 200);
   EXPECT_EQ(TestClient(server.port()).request(get_of_size(1001)).status, 431);
   for (const size_t size : {size_t{1000}, size_t{1001}}) {
@@ -52,7 +45,7 @@ TEST(HttpLimits, HeaderAtItsBorder) {
 }
 
 TEST(HttpLimits, EndlessHeaderIsCutOff) {
-  TestServer server(routes());
+  TestServer server(echo_routes());
   TestClient client(server.port());
   client.send("GET / HTTP/1.1\r\n");
   size_t sent = 0;
@@ -62,7 +55,7 @@ TEST(HttpLimits, EndlessHeaderIsCutOff) {
 }
 
 TEST(HttpLimits, FieldsAtTheirBorder) {
-  TestServer server(routes(), small());
+  TestServer server(echo_routes(), small());
   const auto with = [&](int fields) {
     std::string request = "GET / HTTP/1.1\r\nHost: localhost\r\n";
     for (int i = 1; i < fields; i++) request += "A: b\r\n";
@@ -73,7 +66,7 @@ TEST(HttpLimits, FieldsAtTheirBorder) {
 }
 
 TEST(HttpLimits, UrlAtItsBorder) {
-  TestServer server(routes(), small());
+  TestServer server(echo_routes(), small());
   const auto with = [&](size_t bytes) {
     return TestClient(server.port()).request("GET /?" + std::string(bytes - 2, 'q') + " HTTP/1.1\r\nHost: localhost\r\n\r\n").status;
   };
@@ -83,7 +76,7 @@ TEST(HttpLimits, UrlAtItsBorder) {
 }
 
 TEST(HttpLimits, BodyAtItsBorder) {
-  TestServer server(routes(), small());
+  TestServer server(echo_routes(), small());
   const auto by_length = [&](size_t bytes) { return TestClient(server.port()).post("/echo", std::string(bytes, 'b')).status; };
   const auto by_chunks = [&](size_t bytes) {
     std::string request = "POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -98,7 +91,7 @@ TEST(HttpLimits, BodyAtItsBorder) {
 }
 
 TEST(HttpLimits, OneByteChunksCostLittle) {
-  TestServer server(routes());
+  TestServer server(echo_routes());
   TestClient client(server.port());
   const auto start = std::chrono::steady_clock::now();
   std::string request = "POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -108,7 +101,7 @@ TEST(HttpLimits, OneByteChunksCostLittle) {
 }
 
 TEST(HttpLimits, RequestsOfTwoReadingsAreRefused) {
-  TestServer server(routes());
+  TestServer server(echo_routes());
   const std::map<std::string, int> table = {
       {"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", 400},
       {"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", 400},
@@ -154,7 +147,7 @@ TEST(HttpLimits, RequestsOfTwoReadingsAreRefused) {
 }
 
 TEST(HttpLimits, LongChunkHeadersAndTrailersEnd) {
-  TestServer server(routes());
+  TestServer server(echo_routes());
   const std::string head = "POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
   EXPECT_EQ(TestClient(server.port()).request(head + "1;" + std::string(300000, 'e') + "\r\n").status, 400);
   EXPECT_EQ(TestClient(server.port()).request(head + "0\r\nT: " + std::string(300000, 't') + "\r\n\r\n").status, 400);

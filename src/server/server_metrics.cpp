@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 
+#include "server/access_log.h"
 #include "server/process_stats.h"
 
 namespace infernum::server {
@@ -55,9 +56,6 @@ std::string_view known_method(std::string_view method) {
 }
 
 std::string own(std::string_view name) { return "infernum_" + std::string(name); }
-
-/// Seconds since 1970.
-double unix_now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
 

@@ -23,6 +23,16 @@
 
 namespace infernum::server::testing {
 
+/// GET / and POST /echo, which answer their method and body.
+inline std::vector<Route> echo_routes() {
+  const auto echo = [](const std::shared_ptr<Exchange>& exchange) {
+    HttpResponse response;
+    response.body = exchange->request().method + exchange->request().body;
+    exchange->respond(std::move(response));
+  };
+  return {{"GET", "/", Access::Public, echo, false}, {"POST", "/echo", Access::Public, echo, false}};
+}
+
 /// The loop's thread.
 class LoopThread {
  public:

@@ -79,14 +79,21 @@ TemplateSources find_sources(const Checkpoint& c) {
   });
 }
 
-std::string find_template(const Checkpoint& c) {
-  const TemplateSources sources = find_sources(c);
-  const std::string* found = select_template(sources, false);
-  check(found != nullptr, "chat: this checkpoint brings no chat template; give one with --chat-template", c.path);
-  return *found;
+bool begins_with_bos(const Checkpoint& c) {
+  const nlohmann::json config = text_config(parse_json_object(c.config_json, "config.json"));
+  const auto type = config.find("model_type");
+  const GgufFamily* family = type != config.end() && type->is_string() ? find_gguf_family(type->get<std::string>()) : nullptr;
+  return family && family->begins_with_bos;
 }
 
-/// bos_token, eos_token ... as templates see them.
+}  // namespace
+
+std::string template_source(const Checkpoint& checkpoint) {
+  const TemplateSources sources = find_sources(checkpoint);
+  const std::string* found = select_template(sources, false);
+  return found ? *found : std::string();
+}
+
 std::vector<std::pair<std::string, std::string>> special_tokens(const Tokenizer& t) {
   std::vector<std::pair<std::string, std::string>> list;
   const auto add = [&](const char* name, std::optional<int32_t> id) {
@@ -98,15 +105,6 @@ std::vector<std::pair<std::string, std::string>> special_tokens(const Tokenizer&
   add("pad_token", t.pad_id());
   return list;
 }
-
-bool begins_with_bos(const Checkpoint& c) {
-  const nlohmann::json config = text_config(parse_json_object(c.config_json, "config.json"));
-  const auto type = config.find("model_type");
-  const GgufFamily* family = type != config.end() && type->is_string() ? find_gguf_family(type->get<std::string>()) : nullptr;
-  return family && family->begins_with_bos;
-}
-
-}  // namespace
 
 Tokenizer load_tokenizer(const Checkpoint& checkpoint) {
   if (!checkpoint.tokenizer_json.empty()) return Tokenizer::from_json(checkpoint.tokenizer_json, checkpoint.tokenizer_config_json);
@@ -130,13 +128,23 @@ std::vector<int32_t> encode_plain(const Checkpoint& checkpoint, const Tokenizer&
   return ids;
 }
 
+namespace {
+
+std::string needed_template(const Checkpoint& checkpoint) {
+  std::string source = template_source(checkpoint);
+  check(!source.empty(), "chat: this checkpoint brings no chat template; give one with --chat-template", checkpoint.path);
+  return source;
+}
+
+}  // namespace
+
 Chat::Chat(const Checkpoint& checkpoint, const Tokenizer& tokenizer, std::string source)
     : tokenizer_(tokenizer),
-      template_(source.empty() ? find_template(checkpoint) : std::move(source)),
+      template_(source.empty() ? needed_template(checkpoint) : std::move(source)),
       special_tokens_(special_tokens(tokenizer)),
       form_(detect_message_form(template_, special_tokens_)) {}
 
-bool Chat::available(const Checkpoint& checkpoint) { return select_template(find_sources(checkpoint), false) != nullptr; }
+bool Chat::available(const Checkpoint& checkpoint) { return !template_source(checkpoint).empty(); }
 
 std::vector<Span> Chat::render(const Json& messages, bool add_generation_prompt) const {
   const Json shaped = shape_messages(messages, form_);

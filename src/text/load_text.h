@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
@@ -21,6 +22,12 @@ std::vector<int32_t> end_of_generation_ids(const Checkpoint& checkpoint, const T
 /// A plain text as the beginning of a sequence: with what the tokenizer adds, and BOS for families that need it although not every one of
 /// their tokenizers adds it.
 std::vector<int32_t> encode_plain(const Checkpoint& checkpoint, const Tokenizer& tokenizer, std::string_view text);
+
+/// The checkpoint's own chat template; "" when it brings none.
+std::string template_source(const Checkpoint& checkpoint);
+
+/// bos_token, eos_token ... as templates see them.
+std::vector<std::pair<std::string, std::string>> special_tokens(const Tokenizer& tokenizer);
 
 /// A chat template with what rendering a conversation needs besides the messages.
 class Chat {

@@ -6,6 +6,7 @@ import resource
 import struct
 import subprocess
 import sys
+import tempfile
 import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -60,6 +61,32 @@ def write_safetensors(path, tensors):
         data += content
     text = json.dumps(header).encode()
     pathlib.Path(path).write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def unpacked(self, name):
+        """A model of tests/data/models.tar.xz, unpacked into the build folder."""
+        folder = pathlib.Path(Program.path).parents[2] / "data/models" / name
+        self.assertTrue(folder.is_dir(), folder)
+        return folder
+
+    def good(self, *args, **options):
+        code, out, err = run(*args, **options)
+        self.assertEqual(code, 0, err)
+        return out
+
+    def bad(self, code, words, *args, **options):
+        """Ends with this code and a message that holds all the words."""
+        got, out, err = run(*args, **options)
+        self.assertEqual(got, code, out + err)
+        self.assertEqual(out, "")
+        for word in words:
+            self.assertIn(word, err)
 
 
 def main():

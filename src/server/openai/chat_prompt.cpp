@@ -3,23 +3,12 @@
 #include <nlohmann/json.hpp>
 
 #include "server/openai/api_error.h"
+#include "text/load_text.h"
 
 namespace infernum::server::openai {
 namespace {
 
 using Tree = nlohmann::ordered_json;
-
-std::vector<std::pair<std::string, std::string>> special_tokens(const Tokenizer& t) {
-  std::vector<std::pair<std::string, std::string>> list;
-  const auto add = [&](const char* name, std::optional<int32_t> id) {
-    if (id) list.emplace_back(name, std::string(t.token_text(*id)));
-  };
-  add("bos_token", t.bos_id());
-  add("eos_token", t.eos_id());
-  add("unk_token", t.unk_id());
-  add("pad_token", t.pad_id());
-  return list;
-}
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view spaces = " \t\r\n\f\v";

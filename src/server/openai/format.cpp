@@ -112,6 +112,16 @@ void Format::write_extras(std::string& out, const ChunkPart& part) const {
   }
 }
 
+void Format::write_text(std::string& out, const ChunkPart& part) const {
+  out += ",\"text\":\"";
+  append_escaped(out, part.text);
+  out += "\",\"logprobs\":";
+  if (plan_.logprobs >= 0)
+    write_text_logprobs(out, part.prompt_scores, part.tokens, part.character);
+  else
+    out += "null";
+}
+
 void Format::chunk(std::string& out, const ChunkPart& part, const Usage& usage) const {
   begin_choice(out, part.index);
   if (plan_.shape == Shape::Chat) {
@@ -125,13 +135,7 @@ void Format::chunk(std::string& out, const ChunkPart& part, const Usage& usage) 
     }
     out += "\"finish_reason\":null";
   } else {
-    out += ",\"text\":\"";
-    append_escaped(out, part.text);
-    out += "\",\"logprobs\":";
-    if (plan_.logprobs >= 0)
-      write_text_logprobs(out, part.prompt_scores, part.tokens, part.character);
-    else
-      out += "null";
+    write_text(out, part);
     out += ",\"finish_reason\":";
     if (part.finish_reason.empty()) {
       out += "null";
@@ -152,13 +156,7 @@ void Format::finish_chunk(std::string& out, const ChunkPart& part, const Usage& 
     out += ",\"delta\":{},\"finish_reason\":";
     append_string(out, part.finish_reason);
   } else {
-    out += ",\"text\":\"";
-    append_escaped(out, part.text);
-    out += "\",\"logprobs\":";
-    if (plan_.logprobs >= 0)
-      write_text_logprobs(out, part.prompt_scores, part.tokens, part.character);
-    else
-      out += "null";
+    write_text(out, part);
     out += ",\"finish_reason\":";
     append_string(out, part.finish_reason);
     out += ",\"stop_reason\":";

@@ -55,6 +55,7 @@ class Format {
  private:
   void begin_choice(std::string& out, size_t index) const;
   void end_chunk(std::string& out, const Usage& usage, const Timings* timings) const;
+  void write_text(std::string& out, const ChunkPart& part) const;
   void write_extras(std::string& out, const ChunkPart& part) const;
   void write_choice(std::string& out, const FinishedChoice& choice) const;
   void write_chat_logprobs(std::string& out, const std::vector<PlacedToken>* tokens) const;

@@ -23,14 +23,6 @@ void take(T& value, const auto& asked) {
   if (asked) value = static_cast<T>(*asked);
 }
 
-/// No other ids than `allowed`: all others are suppressed.
-void suppress_others(const std::vector<int32_t>& allowed, int64_t vocab_size, std::vector<int32_t>& suppressed) {
-  std::vector<bool> keep(static_cast<size_t>(vocab_size));
-  for (const int32_t id : allowed) keep[static_cast<size_t>(id)] = true;
-  for (int32_t id = 0; id < vocab_size; id++)
-    if (!keep[static_cast<size_t>(id)]) suppressed.push_back(id);
-}
-
 void suppress_words(const std::vector<std::string>& words, const Tokenizer& tokenizer, std::vector<int32_t>& suppressed) {
   for (size_t i = 0; i < words.size(); i++)
     for (const std::string& form : {words[i], " " + words[i]}) {
@@ -41,7 +33,7 @@ void suppress_words(const std::vector<std::string>& words, const Tokenizer& toke
     }
 }
 
-SamplingParams sampling_of(const Asked& a, const ServedModel& model, int64_t vocab_size) {
+SamplingParams sampling_of(const Asked& a, const ServedModel& model) {
   SamplingParams s = model.sampling;
   take(s.temperature, a.temperature);
   if (s.temperature < 1e-5f) s.temperature = 0;
@@ -54,7 +46,7 @@ SamplingParams sampling_of(const Asked& a, const ServedModel& model, int64_t voc
   take(s.top_p, a.top_p);
   if (s.top_p <= 0) s.top_p = 1, s.top_k = 1;
   for (const auto& [id, bias] : a.logit_bias) s.logit_bias[id] = bias;
-  if (a.allowed_token_ids) suppress_others(*a.allowed_token_ids, vocab_size, s.suppress_tokens);
+  take(s.allowed_token_ids, a.allowed_token_ids);
   suppress_words(a.bad_words, model.tokenizer, s.suppress_tokens);
   return s;
 }
@@ -137,7 +129,7 @@ void fill_output(Plan& plan, const Asked& a) {
 
 void fill_request(Plan& plan, const Asked& a, const ServedModel& model, const PlanLimits& limits) {
   EngineRequest& r = plan.request;
-  r.sampling = sampling_of(a, model, limits.vocab_size);
+  r.sampling = sampling_of(a, model);
   const bool chat = plan.shape == Shape::Chat;
   const bool completion_tokens = chat && a.max_completion_tokens;
   std::optional<int64_t> asked = completion_tokens ? a.max_completion_tokens : a.max_tokens;
