@@ -1,5 +1,6 @@
 # infernum_library(folder [LIBS ...]): one static library per folder of src/, with its tests and fuzz targets found beside the sources.
 #   *_test.cpp   -> test executable <folder>_test       *_fuzz.cpp -> one fuzz target each (INFERNUM_FUZZ)
+#   *.cu and what lies in a folder cuda/ -> part of the library where INFERNUM_HAS_CUDA
 #   *_avx2.cpp / *_avx512.cpp -> compiled for that instruction set on x86-64, left out elsewhere
 include(GNUInstallDirs)
 find_package(Threads REQUIRED)
@@ -11,10 +12,16 @@ endif()
 add_library(infernum_flags INTERFACE)
 target_include_directories(infernum_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 # -Wno-restrict: g++ 12 misjudges operator+ of std::string (GCC bug 105329).
-target_compile_options(infernum_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-psabi -Wno-restrict -Werror
+target_compile_options(infernum_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Wnon-virtual-dtor;-Wno-psabi;-Wno-restrict;-Werror>"
   $<$<CXX_COMPILER_ID:Clang>:-Wno-unknown-warning-option>)
+if(INFERNUM_HAS_CUDA)
+  target_compile_options(infernum_flags INTERFACE
+    "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-lineinfo;--threads=1;-Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Wno-psabi>")
+  target_compile_definitions(infernum_flags INTERFACE INFERNUM_HAS_CUDA)
+  target_link_libraries(infernum_flags INTERFACE CUDA::cudart_static)
+endif()
 # Messages name src/core/view.h, wherever the sources lay when they were compiled.
-target_compile_options(infernum_flags INTERFACE -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=)
+target_compile_options(infernum_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=>)
 target_link_libraries(infernum_flags INTERFACE Threads::Threads)
 if(INFERNUM_SANITIZE)
   # The sanitizers' own code makes g++ see uninitialised values where there are none.
@@ -43,6 +50,13 @@ function(infernum_library name)
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
   list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cpp$")
   list(FILTER sources EXCLUDE REGEX "_(test|fuzz)\\.cpp$")
+  if(INFERNUM_HAS_CUDA)
+    file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cu)
+    list(APPEND sources ${cuda_sources})
+  else()
+    list(FILTER sources EXCLUDE REGEX "/cuda/[^/]*$")
+    list(FILTER tests EXCLUDE REGEX "/cuda/[^/]*$")
+  endif()
   if(NOT INFERNUM_X86)
     list(FILTER sources EXCLUDE REGEX "_avx(2|512)\\.cpp$")
   endif()

@@ -46,29 +46,41 @@ inline std::string error_of(const std::function<void()>& action) {
 }
 
 /// The next `count` tensors of this size come out of the pool full of NaN, or of -1 for integers.
-inline void poison(Queue<Cpu>& queue, const Shape& shape, DType dtype, int count = 4) {
+inline void fill_with_ones(Queue<Cpu>&, void* memory, size_t bytes) { std::memset(memory, 0xff, bytes); }
+template <class B>
+void poison(Queue<B>& queue, const Shape& shape, DType dtype, int count = 4) {
   std::vector<std::shared_ptr<void>> held;
   const int64_t bytes = bytes_of(dtype, shape.elements());
-  for (int i = 0; i < count; i++) std::memset(held.emplace_back(queue.memory.allocate(bytes)).get(), 0xff, static_cast<size_t>(bytes));
+  for (int i = 0; i < count; i++) fill_with_ones(queue, held.emplace_back(queue.memory.allocate(bytes)).get(), static_cast<size_t>(bytes));
 }
 
-struct CpuFixture {
-  Queue<Cpu> queue;
-  Device<Cpu> device;
-  explicit CpuFixture(Isa isa = best_isa(), int threads = 2) : queue(threads, isa) { device.queue = &queue; }
+/// Tensors on a device of backend B.
+template <class B>
+struct Fixture {
+  Queue<B> queue;
+  Device<B> device;
+  template <class... A>
+  explicit Fixture(A... arguments) : queue(arguments...) {
+    device.queue = &queue;
+  }
 
   template <Layout L>
-  Tensor<Cpu, L> tensor(const Shape& shape, DType dtype, const std::vector<float>& values) {
+  Tensor<B, L> tensor(const Shape& shape, DType dtype, const std::vector<float>& values) {
     return relabel<L>(from_host(device, shape, dtype, values));
   }
   template <Layout L = Full>
-  Tensor<Cpu, L> random(const Shape& shape, DType dtype, int seed) {
+  Tensor<B, L> random(const Shape& shape, DType dtype, int seed) {
     return tensor<L>(shape, dtype, random_values(shape.elements(), seed));
   }
-  Tensor<Cpu> filled(const Shape& shape, DType dtype, float value) {
+  Tensor<B> filled(const Shape& shape, DType dtype, float value) {
     return from_host(device, shape, dtype, std::vector<float>(static_cast<size_t>(shape.elements()), value));
   }
-  Tensor<Cpu> ints(const std::vector<int32_t>& values) { return from_host(device, {static_cast<int64_t>(values.size())}, values); }
+  Tensor<B> ints(const std::vector<int32_t>& values) { return from_host(device, {static_cast<int64_t>(values.size())}, values); }
+  std::vector<float> values(const Tensor<B>& t) { return to_host(queue, t.view()); }
+};
+
+struct CpuFixture : Fixture<Cpu> {
+  explicit CpuFixture(Isa isa = best_isa(), int threads = 2) : Fixture(threads, isa) {}
 };
 
 }  // namespace infernum::test

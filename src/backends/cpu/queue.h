@@ -5,7 +5,7 @@
 
 #include "backends/cpu/denormals.h"
 #include "backends/cpu/isa.h"
-#include "backends/cpu/memory.h"
+#include "backends/memory_pool.h"
 #include "backends/cpu/rank_group.h"
 #include "backends/cpu/scratch.h"
 #include "backends/cpu/thread_pool.h"

@@ -1,4 +1,4 @@
-#include "backends/cpu/memory.h"
+#include "backends/memory_pool.h"
 
 #include <bit>
 #include <cstdlib>
@@ -8,19 +8,25 @@
 
 namespace infernum {
 
+MemorySource host_memory() {
+  return {[](size_t bytes) { return std::aligned_alloc(64, (bytes + 63) / 64 * 64); }, [](void* memory) { std::free(memory); }};
+}
+
 struct MemoryPool::Free {
+  explicit Free(void (*r)(void*)) : release(r) {}
+  void (*release)(void*);
   std::mutex mutex;
   std::map<size_t, std::vector<void*>> by_size;
   int64_t reserved = 0;
   ~Free() {
     for (auto& [size, list] : by_size)
-      for (void* p : list) std::free(p);
+      for (void* p : list) release(p);
   }
 };
 
 std::shared_ptr<void> MemoryPool::allocate(int64_t bytes) {
   check(bytes >= 0, "memory pool: a size is not negative", bytes);
-  if (!free_) free_ = std::make_shared<Free>();
+  if (!free_) free_ = std::make_shared<Free>(source_.release);
   // Four size classes per power of two: buffers of slightly different batches share, at most a quarter is wasted.
   const size_t wanted = std::max<size_t>(static_cast<size_t>(bytes), 256), step = std::bit_floor(wanted) / 4;
   const size_t size = (wanted + step - 1) / step * step;
@@ -33,7 +39,7 @@ std::shared_ptr<void> MemoryPool::allocate(int64_t bytes) {
     }
   }
   if (!memory) {
-    memory = std::aligned_alloc(64, (size + 63) / 64 * 64);
+    memory = source_.allocate(size);
     if (!memory) throw std::bad_alloc();
     std::lock_guard lock(free_->mutex);
     free_->reserved += static_cast<int64_t>(size);

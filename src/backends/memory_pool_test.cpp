@@ -1,5 +1,5 @@
 // MemoryPool: buffers return and are used again, bounded waste, and safety of what outlives the pool.
-#include "backends/cpu/memory.h"
+#include "backends/memory_pool.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,63 @@
+// Queue<Cuda>: one device, the stream that all work of a rank goes to, and memory whose reuse is ordered by that stream. Free of CUDA's
+// headers, so that models compile without them.
+#pragma once
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "backends/memory_pool.h"
+#include "core/shape.h"
+#include "core/view.h"
+
+struct CUstream_st;
+
+namespace infernum {
+
+class BlasLt;
+
+/// What kernels size their grids by; read from the device.
+struct CudaProperties {
+  std::string name;
+  int ordinal = 0;
+  int major = 0, minor = 0;  ///< compute capability
+  int multiprocessors = 0;
+  int64_t shared_bytes_per_block = 0;  ///< with opt-in
+  int64_t l2_bytes = 0, memory_bytes = 0;
+  double bandwidth = 0;  ///< bytes per second by the data sheet; 0: the driver does not tell
+};
+
+/// Devices that CUDA offers; 0 without a driver.
+int cuda_device_count();
+/// Throws Error that says what is missing: no driver, no device of this number, or one too old for the kernels of this build.
+CudaProperties cuda_properties(int ordinal);
+
+template <>
+struct Queue<Cuda> {
+  explicit Queue(int ordinal = 0);
+  ~Queue();
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+
+  /// Makes the device current for the calling thread: kernels and copies of this queue need that.
+  void bind() const;
+  /// Waits until all submitted work is done; throws what went wrong in it.
+  void synchronize();
+  /// At least `bytes` of device memory for the kernel that is submitted next; contents undefined.
+  void* scratch(int64_t bytes);
+  BlasLt& blas();
+
+  const CudaProperties properties;
+  CUstream_st* stream = nullptr;
+  MemoryPool memory;  ///< a buffer let go may be handed out at once: whoever gets it works later on the same stream
+
+ private:
+  std::shared_ptr<void> scratch_;
+  int64_t scratch_bytes_ = 0;
+  std::unique_ptr<BlasLt> blas_;
+};
+
+inline std::shared_ptr<void> allocate(Queue<Cuda>& queue, const Shape& shape, DType dtype) {
+  return queue.memory.allocate(bytes_of(dtype, shape.elements()));
+}
+
+}  // namespace infernum

@@ -1,0 +1,27 @@
+// Values between host vectors and tensors on a CUDA device, and weights on their way there.
+#pragma once
+#include <span>
+#include <vector>
+
+#include "backends/cuda/queue.h"
+#include "core/tensor.h"
+
+namespace infernum {
+
+/// All elements as floats; F32, F16, BF16 or I32. Waits for the queue.
+std::vector<float> to_host(Queue<Cuda>& queue, const View<Cuda>& view);
+
+/// A tensor with a copy of `values` in the given float dtype.
+Tensor<Cuda> from_host(Device<Cuda>& device, const Shape& shape, DType dtype, const std::vector<float>& values);
+Tensor<Cuda> from_host(Device<Cuda>& device, const Shape& shape, const std::vector<int32_t>& values);
+
+/// All bytes zero; for the state of sequences.
+Tensor<Cuda> zeros(Device<Cuda>& device, const Shape& shape, DType dtype);
+
+/// Device memory of its own, not of the pool: what lives as long as the model. Throws Error when there is not enough.
+std::shared_ptr<void> allocate_lasting(Queue<Cuda>& queue, int64_t bytes);
+
+/// Copies to the device through pinned buffers, several threads filling them; done when it returns.
+void upload(Queue<Cuda>& queue, void* device_memory, std::span<const std::byte> bytes);
+
+}  // namespace infernum

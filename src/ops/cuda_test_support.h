@@ -1,0 +1,34 @@
+// on_cuda(): runs the body of an op's test on a CUDA device, beside the instruction sets of the CPU that it runs on.
+#pragma once
+#include <gtest/gtest.h>
+
+#include "core/build.h"
+#include "ops/test_support.h"
+#ifdef INFERNUM_HAS_CUDA
+#include <cuda_runtime_api.h>
+
+#include "backends/cuda/transfer.h"
+#endif
+
+namespace infernum::test {
+
+#ifdef INFERNUM_HAS_CUDA
+inline void fill_with_ones(Queue<Cuda>& queue, void* memory, size_t bytes) {
+  ASSERT_EQ(cudaMemsetAsync(memory, 0xff, bytes, queue.stream), cudaSuccess);
+}
+
+/// body(Fixture<Cuda>&) on the first device; where there is none, the test reports itself as skipped.
+template <class F>
+void on_cuda(const F& body) {
+  if (cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
+  Fixture<Cuda> fixture(0);
+  body(fixture);
+}
+#else
+template <class F>
+void on_cuda(const F&) {
+  GTEST_SKIP() << "built without CUDA";
+}
+#endif
+
+}  // namespace infernum::test
