@@ -17,7 +17,7 @@ struct ModelFlags {
   int threads = 0;
   int ranks = 1;
   int64_t max_model_len = 0;
-  std::string dtype = "f32", kv_cache_dtype = "auto", isa, fusion = "on";
+  std::string device = "cpu", dtype = "auto", kv_cache_dtype = "auto", isa, fusion = "on";
 };
 
 struct RunFlags : ModelFlags {

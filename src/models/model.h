@@ -39,7 +39,16 @@ struct HostBatch {
   std::vector<int32_t> out_rows;                   ///< rows of T whose logits are wanted
 };
 
+/// A processor: "cpu", "cuda" for the first GPU, "cuda:1" for another.
+struct Place {
+  bool cuda = false;
+  int ordinal = 0;
+};
+/// Throws Error that lists the spellings; or that this build has no CUDA.
+Place parse_place(std::string_view text);
+
 struct ModelOptions {
+  Place place;
   int threads = 0;  ///< 0: all that this process may use
   int ranks = 1;    ///< tensor-parallel ranks, as threads of this process
   Fusion fusion = Fusion::On;
