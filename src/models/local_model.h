@@ -3,12 +3,10 @@
 #include <exception>
 #include <optional>
 
-#include "backends/cpu/transfer.h"
-#include "backends/cuda/transfer.h"
 #include "layers/weights.h"
 #include "models/model.h"
 #include "models/open_queue.h"
-#include "ops/batch.h"
+#include "models/step_runner.h"
 
 namespace infernum {
 
@@ -52,6 +50,7 @@ class LocalModel : public Model {
     check(blocks.size() == info_.groups.size(), "cache: a number of blocks per group of layers", blocks.size(), info_.groups.size());
     blocks_ = blocks;
     for (auto& rank : ranks_) {
+      rank->run.reset();
       rank->states.clear();
       for (size_t i = 0; i < info_.states.size(); i++) {
         LayerState<B>& state = rank->states.emplace_back();
@@ -80,6 +79,7 @@ class LocalModel : public Model {
     Device<B> device;
     std::optional<Net> net;
     std::vector<LayerState<B>> states;
+    StepRunner<B, Net> run;
   };
 
   /// An observer of views from one of host values; none from none.
@@ -91,18 +91,7 @@ class LocalModel : public Model {
     };
   }
 
-  std::vector<float> run(Rank& rank, const HostBatch& b) {
-    if constexpr (requires { rank.queue->bind(); }) rank.queue->bind();
-    const auto ints = [&](const std::vector<int32_t>& values) {
-      return from_host(rank.device, {static_cast<int64_t>(values.size())}, values);
-    };
-    const auto sequences = static_cast<int64_t>(b.query_start.size()) - 1;
-    Batch<B> batch{ints(b.ids), ints(b.positions), ints(b.query_start), {}, ints(b.out_rows), 0};
-    for (const auto& table : b.block_tables)
-      batch.block_tables.push_back(from_host(rank.device, {sequences, static_cast<int64_t>(table.size()) / sequences}, table));
-    for (int32_t p : b.positions) batch.context = std::max<int64_t>(batch.context, p + 1);
-    return to_host(*rank.queue, (*rank.net)(batch, rank.states).view());
-  }
+  std::vector<float> run(Rank& rank, const HostBatch& b) { return rank.run(rank.device, *rank.net, rank.states, b); }
 
   /// One thread per rank. When a rank fails, the others give up at their next collective and its error comes back.
   std::vector<float> run_ranks(const HostBatch& batch) {

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "core/build.h"
-
 namespace infernum {
 
 template <>
@@ -14,13 +12,5 @@ std::unique_ptr<Queue<Cpu>> open_queue<Cpu>(const ModelOptions& options, int ran
   queue->bf16_products = options.dtype == DType::BF16;
   return queue;
 }
-
-#ifdef INFERNUM_HAS_CUDA
-template <>
-std::unique_ptr<Queue<Cuda>> open_queue<Cuda>(const ModelOptions& options, int) {
-  check(options.ranks == 1, "cuda: tensor parallelism over several GPUs is not built yet", options.ranks);
-  return std::make_unique<Queue<Cuda>>(options.place.ordinal);
-}
-#endif
 
 }  // namespace infernum
