@@ -122,7 +122,9 @@ void add_bench(CLI::App& root, BenchFlags& f) {
   add_short("-n,--generated-tokens", "INFERNUM_GENERATED_TOKENS", f.generated_tokens, "decode lengths; 0: none")
       ->delimiter(',')
       ->transform(whole(0, INT32_MAX));
-  add_short("-d,--depth", "INFERNUM_DEPTH", f.depth, "tokens in the cache before decoding")->transform(whole(0, INT32_MAX));
+  add_short("-d,--depth", "INFERNUM_DEPTH", f.depths, "tokens in the cache before decoding; several take turns token by token")
+      ->delimiter(',')
+      ->transform(whole(0, INT32_MAX));
   add_short("-r,--repetitions", "INFERNUM_REPETITIONS", f.repetitions, "runs of each test")->transform(whole(1, 1000));
   add_switch(app, "json", f.json, "machine-readable output");
   add_switch(app, "profile", f.profile, "time per op of prefill and decode, with its share of the floor");

@@ -33,7 +33,7 @@ struct RunFlags : ModelFlags {
 struct BenchFlags : ModelFlags {
   std::string shape, format = "bf16";
   std::vector<int64_t> prompt_tokens{512}, generated_tokens{128};
-  int64_t depth = 0;  ///< tokens in the cache before decoding
+  std::vector<int64_t> depths{0};  ///< tokens in the cache before decoding
   int repetitions = 3;
   bool json = false, profile = false;
 };
