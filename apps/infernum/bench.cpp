@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "backends/cpu/queue.h"
 #include "bandwidth.h"
 #include "checkpoint/convert.h"
 #include "core/check.h"
@@ -107,6 +106,7 @@ std::vector<double> measure_decode(Model& model, const std::vector<int64_t>& dep
 
 struct Subject {
   std::string name, format;
+  ModelOptions options;
   std::unique_ptr<Model> model;
   TraceReport trace;
 };
@@ -115,7 +115,7 @@ Subject load_subject(const BenchFlags& flags) {
   if (flags.shape.empty()) {
     Session session(flags);
     auto trace = trace_model(session.checkpoint, session.options, 512, true);
-    return {session.checkpoint.path, "as stored", std::move(session.model), std::move(trace)};
+    return {session.checkpoint.path, "as stored", session.options, std::move(session.model), std::move(trace)};
   }
   const std::string json = shape_config(flags.shape);
   const ConfigReader config(json);
@@ -124,7 +124,7 @@ Subject load_subject(const BenchFlags& flags) {
   const Family& family = find_family(config);
   SyntheticSource traced(type), source(type);
   auto trace = family.trace(config, traced, options, 512);
-  return {flags.shape, std::string(info(type).name), family.load(config, source, options), std::move(trace)};
+  return {flags.shape, std::string(info(type).name), options, family.load(config, source, options), std::move(trace)};
 }
 
 /// Time per op over `steps` steps, beside what the trace says the op moves and computes.
@@ -174,8 +174,8 @@ void print_profile(const char* title, Model& model, const TraceStep& traced, con
 int bench(const BenchFlags& flags) {
   const Subject subject = load_subject(flags);
   Model& model = *subject.model;
-  Queue<Cpu> queue(flags.threads ? flags.threads : available_threads());
-  const double bandwidth = read_bandwidth(queue);
+  const Processor processor = measure_processor(subject.options);
+  const double bandwidth = processor.bandwidth;
   std::vector<int64_t> depths;
   for (const int64_t d : flags.depths) depths.push_back(std::max<int64_t>(1, d));
   std::vector<Row> rows;
@@ -203,9 +203,10 @@ int bench(const BenchFlags& flags) {
   if (flags.json) {
     nlohmann::ordered_json out{{"model", subject.name},
                                {"format", subject.format},
-                               {"threads", queue.pool.size()},
-                               {"isa", describe(queue.isa)},
-                               {"dtype", flags.dtype},
+                               {"device", flags.device},
+                               {"processor", processor.description},
+                               {"threads", processor.threads},
+                               {"dtype", info(subject.options.dtype).name},
                                {"read_bandwidth_bytes_per_second", bandwidth},
                                {"results", nlohmann::ordered_json::array()}};
     for (const Row& r : rows)
@@ -217,8 +218,8 @@ int bench(const BenchFlags& flags) {
     std::printf("%s\n", out.dump(1).c_str());
     return 0;
   }
-  std::printf("%s, %s, %d threads, %s, activations %s; read bandwidth %.1f GB/s\n", subject.name.c_str(), subject.format.c_str(),
-              queue.pool.size(), describe(queue.isa).c_str(), flags.dtype.c_str(), bandwidth / 1e9);
+  std::printf("%s, %s, %s, activations %s; read bandwidth %.1f GB/s\n", subject.name.c_str(), subject.format.c_str(),
+              processor.description.c_str(), std::string(info(subject.options.dtype).name).c_str(), bandwidth / 1e9);
   std::printf("%-14s %12s %10s %22s\n", "test", "tokens/s", "+-", "share of bandwidth");
   for (const Row& r : rows) {
     std::printf("%-14s %12.2f %10.2f", r.test.c_str(), r.mean(), r.deviation());

@@ -33,7 +33,7 @@ class LocalModel : public Model {
  public:
   template <class Config>
   LocalModel(std::string_view family, const Config& config, WeightSource& source, const ModelOptions& options)
-      : rank_threads_(options.ranks) {
+      : rank_threads_(options.ranks), memory_utilization_(options.gpu_memory_utilization) {
     for (int r = 0; r < options.ranks; r++) {
       auto& rank = ranks_.emplace_back(std::make_unique<Rank>());
       rank->queue = open_queue<B>(options, r);
@@ -69,6 +69,10 @@ class LocalModel : public Model {
     fail("several ranks run on the CPU alone", ranks_.size());
   }
 
+  int64_t device_memory_left() const override {
+    if constexpr (requires(Queue<B> & q) { memory_left(q, 1.); }) return memory_left(*ranks_[0]->queue, memory_utilization_);
+    return 0;
+  }
   void observe(Observer observer) override { ranks_[0]->device.observer = on_host(std::move(observer)); }
   void observe_ops(Observer observer) override { ranks_[0]->device.op_observer = on_host(std::move(observer)); }
   void time_ops(std::function<void(std::string_view, double)> timer) override { ranks_[0]->device.op_timer = std::move(timer); }
@@ -113,6 +117,7 @@ class LocalModel : public Model {
 
   ModelInfo info_;
   ThreadPool rank_threads_;
+  double memory_utilization_;
   std::vector<std::unique_ptr<Rank>> ranks_;
   std::vector<int64_t> blocks_;
 };
