@@ -1,7 +1,7 @@
 // From a stored tensor to a tensor on a device: in place where the memory allows it, uploaded or repacked where the backend needs that.
 #pragma once
 #include "backends/cpu/queue.h"
-#include "backends/cuda/queue.h"
+#include "backends/cuda/transfer.h"
 #include "backends/trace/trace.h"
 #include "checkpoint/stored_tensor.h"
 #include "core/tensor.h"
@@ -9,7 +9,7 @@
 
 namespace infernum {
 
-/// As stored. CPU: shares the checkpoint's memory. CUDA: uploaded.
+/// As stored. CPU: shares the checkpoint's memory.
 Tensor<Cpu> place(Device<Cpu>& device, const StoredTensor& t);
 Tensor<Cuda> place(Device<Cuda>& device, const StoredTensor& t);
 Tensor<Trace> place(Device<Trace>& device, const StoredTensor& t);
@@ -19,11 +19,10 @@ Tensor<Cpu> place_blocks(Device<Cpu>& device, const StoredTensor& t);
 Tensor<Cuda> place_blocks(Device<Cuda>& device, const StoredTensor& t);
 Tensor<Trace> place_blocks(Device<Trace>& device, const StoredTensor& t);
 
-/// The same for matrices of one shape and type; in a trace they are one value, a stack. CUDA: in one allocation, each a fixed number of
-/// bytes behind the one before, so that a kernel finds matrix e at base + e * step.
+/// The same for matrices of one shape and type; in a trace they are one value, a stack.
 Matrices<Cpu> place(Device<Cpu>& device, const std::vector<StoredTensor>& list);
-Matrices<Cpu> place_blocks(Device<Cpu>& device, const std::vector<StoredTensor>& list);
 Matrices<Cuda> place(Device<Cuda>& device, const std::vector<StoredTensor>& list);
+Matrices<Cpu> place_blocks(Device<Cpu>& device, const std::vector<StoredTensor>& list);
 Matrices<Cuda> place_blocks(Device<Cuda>& device, const std::vector<StoredTensor>& list);
 Matrices<Trace> place(Device<Trace>& device, const std::vector<StoredTensor>& list);
 Matrices<Trace> place_blocks(Device<Trace>& device, const std::vector<StoredTensor>& list);

@@ -83,6 +83,7 @@ struct BlasLt::State {
     cublasLtMatmulDesc_t desc = nullptr;
     cublasLtMatrixLayout_t w = nullptr, x = nullptr, y = nullptr;
     cublasLtMatmulAlgo_t algorithm{};
+    bool possible = false;  ///< there is an algorithm
     explicit Plan(const Library& l) : library(l) {}
     ~Plan() {
       if (y) library.layout_destroy(y);
@@ -154,19 +155,20 @@ void BlasLt::State::choose(Plan& plan, const View<Cuda>& y, const View<Cuda>& x,
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(y.data));
   cublasLtMatmulHeuristicResult_t best{};
   int found = 0;
-  library.require(library.heuristic(handle, plan.desc, plan.w, plan.x, plan.y, plan.y, created, 1, &best, &found),
-                  "cublasLtMatmulAlgoGetHeuristic", sizes(y, x, w));
-  check(found > 0, "cuda: cuBLASLt has no algorithm for a product", sizes(y, x, w));
+  const cublasStatus_t status = library.heuristic(handle, plan.desc, plan.w, plan.x, plan.y, plan.y, created, 1, &best, &found);
+  if (status != CUBLAS_STATUS_NOT_SUPPORTED) library.require(status, "cublasLtMatmulAlgoGetHeuristic", sizes(y, x, w));
+  plan.possible = status == CUBLAS_STATUS_SUCCESS && found > 0 && best.state == CUBLAS_STATUS_SUCCESS;
   plan.algorithm = best.algo;
 }
 
 BlasLt::BlasLt() : state_(std::make_unique<State>()) {}
 BlasLt::~BlasLt() = default;
 
-void BlasLt::multiply(Queue<Cuda>& queue, const View<Cuda>& y, const View<Cuda>& x, const View<Cuda>& w) {
+bool BlasLt::multiply(Queue<Cuda>& queue, const View<Cuda>& y, const View<Cuda>& x, const View<Cuda>& w) {
   State& s = *state_;
   if (!s.workspace) s.workspace = queue.memory.allocate(workspace_bytes);
   const State::Plan& plan = s.plan(y, x, w);
+  if (!plan.possible) return false;
   const float one = 1, zero = 0;
   s.library.require(
       s.library.matmul(s.handle, plan.desc, &one, w.data, plan.w, x.data, plan.x, &zero, y.data, plan.y, y.data, plan.y, &plan.algorithm,

@@ -18,7 +18,8 @@ class BlasLt {
   static bool takes(DType y, DType x, DType w) { return is_float(x) && x == w && (y == x || y == DType::F32); }
 
   /// y (m, n) = x (m, k) * w (n, k)^T with strides, submitted to the queue; accumulates in f32, F32 without TF32. Nothing is empty.
-  void multiply(Queue<Cuda>& queue, const View<Cuda>& y, const View<Cuda>& x, const View<Cuda>& w);
+  /// False, and nothing done, where cuBLASLt has no algorithm for the sizes, strides and addresses.
+  bool multiply(Queue<Cuda>& queue, const View<Cuda>& y, const View<Cuda>& x, const View<Cuda>& w);
 
  private:
   struct Library;

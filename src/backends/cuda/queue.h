@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "backends/cuda/placed_weights.h"
 #include "backends/memory_pool.h"
 #include "core/shape.h"
 #include "core/view.h"
@@ -49,6 +50,7 @@ struct Queue<Cuda> {
   const CudaProperties properties;
   CUstream_st* stream = nullptr;
   MemoryPool memory;  ///< a buffer let go may be handed out at once: whoever gets it works later on the same stream
+  PlacedWeights placed;
 
  private:
   std::shared_ptr<void> scratch_;

@@ -1,4 +1,5 @@
-// Weights on their way to a CUDA device: copied as the checkpoint stores them, blocks too; the kernels read GGUF's own layout.
+// Weights on their way to a CUDA device: copied as the checkpoint stores them, blocks too; the kernels read GGUF's own layout. The matrices
+// of a list lie in one allocation, each a fixed number of bytes behind the one before, so that a kernel finds matrix e at base + e * step.
 #include <span>
 
 #include "backends/cuda/transfer.h"
@@ -37,7 +38,13 @@ std::vector<Tensor<Cuda>> upload_all(Device<Cuda>& device, std::span<const Store
 
 }  // namespace
 
-Tensor<Cuda> place(Device<Cuda>& device, const StoredTensor& t) { return upload_all(device, {&t, 1}).front(); }
+Tensor<Cuda> place(Device<Cuda>& device, const StoredTensor& t) {
+  PlacedWeights& placed = device.queue->placed;
+  if (auto memory = placed.find(t.data, t.bytes, t.owner)) return {device, t.shape, t.dtype, std::move(memory)};
+  const Tensor<Cuda> fresh = upload_all(device, {&t, 1}).front();
+  placed.remember(t.data, t.bytes, t.owner, fresh.storage());
+  return fresh;
+}
 Tensor<Cuda> place_blocks(Device<Cuda>& device, const StoredTensor& t) { return place(device, t); }
 
 Matrices<Cuda> place(Device<Cuda>& device, const std::vector<StoredTensor>& list) {

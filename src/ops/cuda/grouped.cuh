@@ -29,9 +29,12 @@ __device__ Pack<C, 8> octet_of_floats(const T* row, int64_t i, int64_t k, bool w
   Pack<C, 8> out;
   if (wide && 8 * i + 8 <= k) {
     const auto in = *reinterpret_cast<const Pack<T, 8>*>(row + 8 * i);
-    if constexpr (std::is_same_v<C, T>) return in;
+    if constexpr (std::is_same_v<C, T>) {
+      out = in;
+    } else {
 #pragma unroll
-    for (int e = 0; e < 8; e++) out.values[e] = from_float<C>(to_float(in.values[e]));
+      for (int e = 0; e < 8; e++) out.values[e] = from_float<C>(to_float(in.values[e]));
+    }
     return out;
   }
 #pragma unroll

@@ -42,6 +42,11 @@ View<Cuda> part_of_columns(const View<Cuda>& v, int64_t begin, int64_t end) {
 }
 View<Cuda> flat(const View<Cuda>& v) { return {v.data, {v.rows(), v.cols()}, v.stride, 2, v.dtype}; }
 
+/// Operands of one type. The GEMV kernels take what cuBLASLt refuses: rows at odd addresses.
+void multiply_alike(Queue<Cuda>& q, std::string_view op, const View<Cuda>& y, const View<Cuda>& x, const View<Cuda>& w) {
+  if (!q.blas().multiply(q, y, x, w)) gemv(q, op, operands(y, x, w));
+}
+
 /// w in strips of the type that the product is computed in. That is x's for blocks; where two float types differ it is F32, so that
 /// neither loses bits.
 void multiply_converted(Queue<Cuda>& q, std::string_view op, View<Cuda> y, View<Cuda> x, View<Cuda> w) {
@@ -67,7 +72,7 @@ void multiply_converted(Queue<Cuda>& q, std::string_view op, View<Cuda> y, View<
       rows = converted;
     }
     const View<Cuda> out = part_of_columns(y, begin, end), in_type = y_fits ? out : matrix(y_memory.get(), m, end - begin, type);
-    q.blas().multiply(q, in_type, x, rows);
+    multiply_alike(q, op, in_type, x, rows);
     if (!y_fits) convert_rows(q, op, in_type, out);
   }
 }
@@ -80,7 +85,7 @@ void multiply(Queue<Cuda>& q, std::string_view op, const View<Cuda>& y, const Vi
   const auto few_rows = is_float(w.dtype) ? gemv : gemv_blocks;
   if (x.cols() == 0) return gemv(q, op, operands(y, x, {x.data, {}, 0, 0, x.dtype}));
   if (m > (is_float(w.dtype) ? gemv_rows : block_gemv_limit)) {
-    if (BlasLt::takes(y.dtype, x.dtype, w.dtype)) return q.blas().multiply(q, flat(y), flat(x), flat(w));
+    if (BlasLt::takes(y.dtype, x.dtype, w.dtype)) return multiply_alike(q, op, flat(y), flat(x), flat(w));
     return multiply_converted(q, op, flat(y), flat(x), flat(w));
   }
   for (int64_t begin = 0; begin < m; begin += gemv_rows) {

@@ -70,7 +70,7 @@ inline bool divides(int64_t by, const void* p) { return reinterpret_cast<uintptr
 /// Most rows of x that the GEMV kernels take.
 constexpr int gemv_rows = 8;
 
-/// Float weights, m <= gemv_rows, or pairs in any number up to 65535 with `chosen`.
+/// Float weights; made for m <= gemv_rows, right for any. Up to 65535 pairs with `chosen`.
 void gemv(Queue<Cuda>& q, std::string_view op, const Operands& a);
 
 /// The same for GGUF blocks. F32 x: exact but for f32 sums; 16-bit x is rounded to int8 blocks.
