@@ -10,12 +10,18 @@
 #include "backends/cuda/transfer.h"
 #endif
 
-namespace infernum::test {
-
 #ifdef INFERNUM_HAS_CUDA
+namespace infernum {
+/// For test::poison(), which finds it through its first argument.
 inline void fill_with_ones(Queue<Cuda>& queue, void* memory, size_t bytes) {
   ASSERT_EQ(cudaMemsetAsync(memory, 0xff, bytes, queue.stream), cudaSuccess);
 }
+}  // namespace infernum
+#endif
+
+namespace infernum::test {
+
+#ifdef INFERNUM_HAS_CUDA
 
 /// body(Fixture<Cuda>&) on the first device; where there is none, the test reports itself as skipped.
 template <class F>
