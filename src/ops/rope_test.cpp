@@ -83,6 +83,20 @@ void rope_reads_columns_of_wider_tensors(Fixture<B>& on, DType dtype) {
   }
 }
 
+template <class B>
+void rope_writes_columns_of_wider_tensors(Fixture<B>& on, DType dtype, bool interleaved) {
+  const RopeParams params{20, interleaved};
+  const auto table = rope_table(on.ints({3, 0, 9}), on.template tensor<Full>({8}, DType::F32, test::random_values(8, 1)), 1);
+  const auto wide = on.random({3, 100}, dtype, 2), y = on.filled({3, 70}, dtype, NAN);
+  const auto part = wide.columns(30, 90);
+  test::poison(on.queue, {3, 60}, dtype);
+  const auto want = to_host(on.queue, rope(on.template tensor<Full>({3, 60}, dtype, to_host(on.queue, part.view())), table, params).view());
+  kernel(Rope{}, on.queue, y.columns(5, 65).view(), part.view(), table.view(), params);
+  EXPECT_EQ(to_host(on.queue, y.columns(5, 65).view()), want);
+  for (float edge : to_host(on.queue, y.columns(0, 5).view())) EXPECT_TRUE(std::isnan(edge));
+  for (float edge : to_host(on.queue, y.columns(65, 70).view())) EXPECT_TRUE(std::isnan(edge));
+}
+
 class RopeTest : public testing::TestWithParam<std::tuple<Isa, DType>> {
  protected:
   Isa isa = std::get<0>(GetParam());
@@ -91,11 +105,19 @@ class RopeTest : public testing::TestWithParam<std::tuple<Isa, DType>> {
 };
 
 TEST_P(RopeTest, EqualsTheDefinition) { rope_equals_the_definition(cpu, dtype); }
+TEST_P(RopeTest, WritesColumnsOfWiderTensors) {
+  for (const bool interleaved : {false, true}) rope_writes_columns_of_wider_tensors(cpu, dtype, interleaved);
+}
 TEST_P(RopeTest, ReadsColumnsOfWiderTensors) { rope_reads_columns_of_wider_tensors(cpu, dtype); }
 
 INSTANTIATE_TEST_SUITE_P(All, RopeTest,
                          testing::Combine(testing::ValuesIn(test::isa_levels()), testing::Values(DType::F32, DType::F16, DType::BF16)));
 
+TEST(RopeCuda, WritesColumnsOfWiderTensors) {
+  test::on_cuda_with_types([](auto& on, DType dtype) {
+    for (const bool interleaved : {false, true}) rope_writes_columns_of_wider_tensors(on, dtype, interleaved);
+  });
+}
 TEST(RopeCuda, EqualsTheDefinition) {
   test::on_cuda_with_types([](auto& on, DType dtype) { rope_equals_the_definition(on, dtype); });
 }

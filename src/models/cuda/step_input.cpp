@@ -1,3 +1,4 @@
+// StepInput: where the numbers of a step lie on the device.
 #include <algorithm>
 
 #include "models/step_runner.h"

@@ -15,9 +15,10 @@ struct AttentionWork {
   int window = 0, chunk = 0;
   float scale = 1, softcap = 0;
   int tile_tokens = 1, tile_heads = 1;  ///< of a thread block
+  bool single_tokens = false;           ///< a kernel for single tokens takes sequences of one token, and no others; otherwise all tokens
   int splits = 1;                       ///< parts at most that a token's keys are cut into; 1: the kernel stores y itself
-  float* partial = nullptr;             ///< (T, heads, splits, value_dim)
-  float* weights = nullptr;             ///< (T, heads, splits, 2): highest score in log2, sum
+  float* partial = nullptr;             ///< (items, heads, splits, value_dim)
+  float* weights = nullptr;             ///< (items, heads, splits, 2): highest score in log2, sum
 
   __device__ int oldest_key(int position) const {
     int oldest = 0;
@@ -27,6 +28,16 @@ struct AttentionWork {
   }
   __device__ int64_t part(int token, int head, int split) const { return (static_cast<int64_t>(token) * heads + head) * splits + split; }
 };
+
+/// What a block of a kernel for single tokens is about; token -1: nothing.
+struct DecodeItem {
+  int sequence, token;
+};
+__device__ inline DecodeItem decode_item(const AttentionWork& w, int item) {
+  if (!w.single_tokens) return {w.sequences.of(item), item};
+  const int start = w.sequences.query_start[item];
+  return {item, w.sequences.query_start[item + 1] == start + 1 ? start : -1};
+}
 
 /// Cache blocks begin .. end - 1.
 struct BlockRange {
@@ -63,11 +74,18 @@ __device__ inline float score_of(const AttentionWork& w, float product) {
 /// Most cache blocks that a token can see, as far as the host knows.
 int64_t most_blocks(int64_t context, const View<Cuda>& block_table, int window, int chunk);
 
-/// Parts that a token's keys are cut into so that `items` thread blocks become enough for the device, and memory for their results.
-void choose_splits(Queue<Cuda>& queue, AttentionWork& work, int64_t tokens, int64_t items, int64_t blocks);
+/// Parts that keys of `items` tokens are cut into so that `thread_blocks` become as many as keep the device busy, which runs `at_once` on a
+/// multiprocessor; and memory for their results. `blocks`: cache blocks of the longest sequence.
+void choose_splits(Queue<Cuda>& queue, AttentionWork& work, int64_t items, int64_t thread_blocks, int64_t at_once, int64_t blocks);
 
 /// y = the parts of every row, merged in order; nothing if there are none.
-void merge_parts(Queue<Cuda>& queue, std::string_view op, const AttentionWork& work, int64_t tokens);
+void merge_parts(Queue<Cuda>& queue, std::string_view op, const AttentionWork& work, int64_t items);
+
+/// Single tokens, for q, y and cache of one 16-bit type; false: no kernel for the head dimension. Sets tiles and splits itself.
+bool attend_decode(Queue<Cuda>& queue, const AttentionWork& work, DType cache, int64_t items, int64_t blocks);
+
+/// Tiles of tokens of one sequence, likewise; leaves sequences of one token out if work.single_tokens.
+bool attend_prefill(Queue<Cuda>& queue, const AttentionWork& work, DType cache, int64_t tokens);
 
 /// Any types and sizes, in f32. Sets tiles and splits itself.
 void attend_general(Queue<Cuda>& queue, AttentionWork work, DType cache, int64_t tokens, int64_t blocks);

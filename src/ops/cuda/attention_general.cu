@@ -193,7 +193,7 @@ void submit(Queue<Cuda>& queue, AttentionWork& w, int64_t tokens, int64_t blocks
   const int64_t tiles = w.tile_tokens == 1 ? tokens : tile_count(tokens, w.sequences.count, w.tile_tokens);
   const int64_t items = tiles * w.kv_heads * pieces;
   w.splits = 1;
-  if (single) choose_splits(queue, w, tokens, items, blocks);
+  if (single) choose_splits(queue, w, tokens, items, 3, blocks);
   const int floats = w.key_dim * H + warps * H * block_tokens + warps * value_lanes(w.key_dim, V).keys * w.key_dim;
   launch(queue, Attention::name, attend_kernel<T, V, N, H>,
          {dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(w.kv_heads * pieces), static_cast<unsigned>(w.splits)), warps * 32,

@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(warps * 32) attend_latent_kernel(AttentionWork
 template <class T, int V, int N, int H>
 void submit(Queue<Cuda>& queue, AttentionWork& w, int64_t tokens, int64_t blocks) {
   const int pieces = (w.heads + H - 1) / H;
-  choose_splits(queue, w, tokens, tokens * pieces, blocks);
+  choose_splits(queue, w, tokens, tokens * pieces, 3, blocks);
   launch(queue, LatentAttention::name, attend_latent_kernel<T, V, N, H>,
          {dim3(static_cast<unsigned>(tokens), static_cast<unsigned>(pieces), static_cast<unsigned>(w.splits)), warps * 32,
           static_cast<size_t>((H + warps) * w.key_dim) * sizeof(float)},
