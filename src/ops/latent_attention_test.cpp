@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "core/half.h"
-#include "ops/test_support.h"
+#include "ops/cuda_test_support.h"
 
 namespace infernum {
 namespace {
@@ -25,17 +25,18 @@ float rounded(float x, DType to) {
 }
 
 /// Sequences of one cache, their tokens known from the start and fed in steps.
+template <class B>
 class LatentCache {
  public:
   static constexpr float scale = 0.2f;
 
-  LatentCache(CpuFixture& cpu, const Case& c, const std::vector<int>& lengths)
-      : cpu_(cpu), c_(c), lengths_(lengths), done_(lengths.size(), 0), width_(c.rank + c.rope) {
+  LatentCache(test::Fixture<B>& on, const Case& c, const std::vector<int>& lengths)
+      : on_(on), c_(c), lengths_(lengths), done_(lengths.size(), 0), width_(c.rank + c.rope) {
     int64_t blocks = 2;
     for (int n : lengths) columns_ = std::max<int64_t>(columns_, (n + block_tokens - 1) / block_tokens);
     for (size_t i = 0; i < lengths.size() * static_cast<size_t>(columns_); i++) table_.push_back(static_cast<int32_t>(blocks++));
     std::reverse(table_.begin(), table_.end());
-    latent_.emplace(cpu.filled({blocks, block_tokens, width_}, c.cache, NAN));
+    latent_.emplace(on.filled({blocks, block_tokens, width_}, c.cache, NAN));
     for (size_t s = 0; s < lengths.size(); s++) {
       rows_.push_back(random_values(lengths[s] * width_, static_cast<int>(s)));
       queries_.push_back(random_values(lengths[s] * c.heads * width_, static_cast<int>(s) + 50));
@@ -60,14 +61,14 @@ class LatentCache {
       start.push_back(static_cast<int32_t>(positions.size()));
     }
     const auto T = static_cast<int64_t>(positions.size());
-    Batch<Cpu> batch{cpu_.ints(positions), cpu_.ints(positions), cpu_.ints(start), {}, cpu_.ints({0}), 0};
-    batch.block_tables.push_back(cpu_.ints({0}));  // another group's
-    batch.block_tables.push_back(from_host(cpu_.device, {static_cast<int64_t>(tokens.size()), columns_}, table_));
-    latent_append(*latent_, cpu_.tensor<Full>({T, c_.rank}, c_.activations, c), cpu_.tensor<Full>({T, c_.rope}, c_.activations, kr), batch,
-                  1);
-    const auto in = cpu_.tensor<Shard>({T, c_.heads * width_}, c_.activations, q);
-    test::poison(cpu_.queue, {T, c_.heads * c_.rank}, c_.activations);
-    const auto got = to_host(cpu_.queue, latent_attention(in, *latent_, batch, 1, LatentParams{c_.rank, c_.rope, scale, 0}).view());
+    Batch<B> batch{on_.ints(positions), on_.ints(positions), on_.ints(start), {}, on_.ints({0}), 0};
+    batch.block_tables.push_back(on_.ints({0}));  // another group's
+    batch.block_tables.push_back(from_host(on_.device, {static_cast<int64_t>(tokens.size()), columns_}, table_));
+    latent_append(*latent_, on_.template tensor<Full>({T, c_.rank}, c_.activations, c),
+                  on_.template tensor<Full>({T, c_.rope}, c_.activations, kr), batch, 1);
+    const auto in = on_.template tensor<Shard>({T, c_.heads * width_}, c_.activations, q);
+    test::poison(on_.queue, {T, c_.heads * c_.rank}, c_.activations);
+    const auto got = to_host(on_.queue, latent_attention(in, *latent_, batch, 1, LatentParams{c_.rank, c_.rope, scale, 0}).view());
     std::vector<std::vector<float>> y;
     for (size_t s = 0; s < tokens.size(); s++)
       y.emplace_back(got.begin() + start[s] * c_.heads * c_.rank, got.begin() + start[s + 1] * c_.heads * c_.rank);
@@ -78,9 +79,11 @@ class LatentCache {
     double value, tolerance;
   };
 
-  /// With a BF16 cache scaled queries and weights are rounded as well; the latter is left to the tolerance.
+  /// With a BF16 cache scaled queries (on the CPU) and weights are rounded as well; the latter is left to the tolerance.
   Value want(size_t s, int position, int64_t head, int64_t component) const {
-    const DType products = c_.cache == DType::BF16 ? DType::BF16 : DType::F32;
+    const bool on_cpu = std::is_same_v<B, Cpu>;
+    const DType products = on_cpu && c_.cache == DType::BF16 ? DType::BF16 : DType::F32;
+    const bool rounds_weights = on_cpu ? c_.cache == DType::BF16 : c_.cache != DType::F32 && c_.cache == c_.activations;
     double total = 0, value = 0, size = 0;
     const float* q = queries_[s].data() + (position * c_.heads + head) * width_;
     for (int j = 0; j <= position; j++) {
@@ -93,48 +96,42 @@ class LatentCache {
       value += p * v;
       size += p * std::abs(v);
     }
-    const double rounding = products == DType::BF16 ? size / total / 256 : 0;
+    const double rounding = rounds_weights ? size / total * 2 * test::unit_roundoff(c_.cache) : 0;
     const double stored = c_.activations == DType::F32 ? 0 : test::unit_roundoff(c_.activations);
     return {value / total, 2e-5 + rounding + std::abs(value / total) * stored};
   }
 
  private:
-  CpuFixture& cpu_;
+  test::Fixture<B>& on_;
   Case c_;
   std::vector<int> lengths_, done_;
   int64_t width_, columns_ = 0;
   std::vector<int32_t> table_;
-  std::optional<Tensor<Cpu>> latent_;
+  std::optional<Tensor<B>> latent_;
   std::vector<std::vector<float>> rows_, queries_;  // per sequence (length, R + P), (length, heads * (R + P))
 };
 
-class LatentAttentionTest : public testing::TestWithParam<std::tuple<Isa, Case>> {};
-
-TEST_P(LatentAttentionTest, EqualsTheDefinition) {
-  const auto [isa, c] = GetParam();
-  for (int threads : {1, 2}) {
-    CpuFixture cpu(isa, threads);
-    const std::vector<int> before{0, 0, 70, 15, 100, 600}, now{1, 37, 1, 2, 33, 1};
-    std::vector<int> lengths;
-    for (size_t s = 0; s < now.size(); s++) lengths.push_back(before[s] + now[s]);
-    LatentCache cache(cpu, c, lengths);
-    cache.step(before);
-    const auto y = cache.step(now);
-    for (size_t s = 0; s < now.size(); s++)
-      for (int t = 0; t < now[s]; t++)
-        for (int64_t h = 0; h < c.heads; h += 3)
-          for (int64_t d = 0; d<c.rank; d += c.rank> 100 ? 37 : 5) {
-            const auto [want, tolerance] = cache.want(s, before[s] + t, h, d);
-            ASSERT_NEAR(y[s][static_cast<size_t>((t * c.heads + h) * c.rank + d)], want, tolerance)
-                << "sequence " << s << " token " << t << " head " << h << " component " << d;
-          }
-  }
+template <class B>
+void equals_the_definition(test::Fixture<B>& on, const Case& c, const std::vector<int>& before, const std::vector<int>& now) {
+  std::vector<int> lengths;
+  for (size_t s = 0; s < now.size(); s++) lengths.push_back(before[s] + now[s]);
+  LatentCache<B> cache(on, c, lengths);
+  cache.step(before);
+  const auto y = cache.step(now);
+  for (size_t s = 0; s < now.size(); s++)
+    for (int t = 0; t < now[s]; t++)
+      for (int64_t h = 0; h < c.heads; h += 3)
+        for (int64_t d = 0; d<c.rank; d += c.rank> 100 ? 37 : 5) {
+          const auto [want, tolerance] = cache.want(s, before[s] + t, h, d);
+          ASSERT_NEAR(y[s][static_cast<size_t>((t * c.heads + h) * c.rank + d)], want, tolerance)
+              << "sequence " << s << " token " << t << " head " << h << " component " << d << " of " << c.heads << " heads of " << c.rank
+              << " + " << c.rope << ", cache " << info(c.cache).name << ", activations " << info(c.activations).name;
+        }
 }
 
-TEST_P(LatentAttentionTest, StepsOfAnyLengthGiveTheSame) {
-  const auto [isa, c] = GetParam();
-  CpuFixture cpu(isa);
-  LatentCache whole(cpu, c, {50}), parts(cpu, c, {50});
+template <class B>
+void steps_of_any_length_give_the_same(test::Fixture<B>& on, const Case& c) {
+  LatentCache<B> whole(on, c, {50}), parts(on, c, {50});
   const auto want = whole.step({50});
   std::vector<float> got;
   for (int n : {1, 16, 7, 1, 25}) {
@@ -142,17 +139,52 @@ TEST_P(LatentAttentionTest, StepsOfAnyLengthGiveTheSame) {
     got.insert(got.end(), y[0].begin(), y[0].end());
   }
   ASSERT_EQ(got.size(), want[0].size());
+  const double roundoff = c.activations == DType::F32 ? 0 : test::unit_roundoff(c.activations);
+  const bool rounds_weights = !std::is_same_v<B, Cpu> && roundoff > 0;  // whose order of sums may depend on the step
   for (size_t i = 0; i < got.size(); i++)
-    ASSERT_NEAR(got[i], want[0][i],
-                1e-5 + std::abs(want[0][i]) * (c.activations == DType::F32 ? 0 : 2 * test::unit_roundoff(c.activations)));
+    ASSERT_NEAR(got[i], want[0][i], 1e-5 + std::abs(want[0][i]) * 2 * roundoff + (rounds_weights ? 2 * roundoff : 0));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, LatentAttentionTest,
-                         testing::Combine(testing::ValuesIn(test::isa_levels()),
-                                          testing::Values(Case{16, 128, 64, DType::F32, DType::F32}, Case{3, 20, 6, DType::F32, DType::F32},
-                                                          Case{1, 512, 64, DType::BF16, DType::F32},
-                                                          Case{40, 32, 16, DType::F16, DType::BF16},
-                                                          Case{2, 33, 1, DType::BF16, DType::F16})));
+std::vector<Case> cases() {
+  return {{16, 128, 64, DType::F32, DType::F32},
+          {3, 20, 6, DType::F32, DType::F32},
+          {1, 512, 64, DType::BF16, DType::F32},
+          {40, 32, 16, DType::F16, DType::BF16},
+          {2, 33, 1, DType::BF16, DType::F16}};
+}
+
+class LatentAttentionTest : public testing::TestWithParam<std::tuple<Isa, Case>> {};
+
+TEST_P(LatentAttentionTest, EqualsTheDefinition) {
+  const auto [isa, c] = GetParam();
+  for (int threads : {1, 2}) {
+    CpuFixture cpu(isa, threads);
+    equals_the_definition<Cpu>(cpu, c, {0, 0, 70, 15, 100, 600}, {1, 37, 1, 2, 33, 1});
+  }
+}
+
+TEST_P(LatentAttentionTest, StepsOfAnyLengthGiveTheSame) {
+  const auto [isa, c] = GetParam();
+  CpuFixture cpu(isa);
+  steps_of_any_length_give_the_same<Cpu>(cpu, c);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, LatentAttentionTest, testing::Combine(testing::ValuesIn(test::isa_levels()), testing::ValuesIn(cases())));
+
+TEST(LatentAttentionCuda, EqualsTheDefinition) {
+  test::on_cuda([](auto& on) {
+    auto all = cases();
+    for (DType type : {DType::BF16, DType::F16})
+      for (int64_t heads : {16, 5, 130}) all.push_back({heads, 512, 64, type, type});
+    all.push_back({20, 256, 32, DType::BF16, DType::BF16});
+    for (const Case& c : all) {
+      equals_the_definition(on, c, {0, 0, 70, 15, 100, 600}, {1, 37, 1, 2, 33, 1});
+      equals_the_definition(on, c, {0, 15, 16, 1000, 63, 7}, {1, 1, 1, 1, 1, 0});
+      steps_of_any_length_give_the_same(on, c);
+      if (testing::Test::HasFatalFailure()) return;
+    }
+  });
+}
 
 TEST(LatentAttention, ErrorsNameTheShapes) {
   CpuFixture cpu;

@@ -174,6 +174,7 @@ bool BlasLt::multiply(Queue<Cuda>& queue, const View<Cuda>& y, const View<Cuda>&
       s.library.matmul(s.handle, plan.desc, &one, w.data, plan.w, x.data, plan.x, &zero, y.data, plan.y, y.data, plan.y, &plan.algorithm,
                        s.workspace.get(), static_cast<size_t>(workspace_bytes), reinterpret_cast<cudaStream_t>(queue.stream)),
       "cublasLtMatmul", sizes(y, x, w));
+  return true;
 }
 
 }  // namespace infernum

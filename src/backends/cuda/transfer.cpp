@@ -94,6 +94,26 @@ std::shared_ptr<void> allocate_lasting(Queue<Cuda>& queue, int64_t bytes) {
   fail("cuda: not enough memory on the device", queue.properties.name, "wanted", bytes, "free", unused, "of", total);
 }
 
+int64_t memory_left(Queue<Cuda>& queue, double utilization) {
+  queue.bind();
+  size_t unused = 0, total = 0;
+  cuda_check(cudaMemGetInfo(&unused, &total), "cudaMemGetInfo");
+  const double taken = static_cast<double>(total - unused);
+  return std::max<int64_t>(0, static_cast<int64_t>(static_cast<double>(total) * utilization - taken));
+}
+
+std::shared_ptr<void> allocate_pinned(Queue<Cuda>& queue, int64_t bytes) {
+  queue.bind();
+  void* memory = nullptr;
+  cuda_check(cudaHostAlloc(&memory, static_cast<size_t>(std::max<int64_t>(bytes, 1)), cudaHostAllocDefault), "cudaHostAlloc");
+  return {memory, [](void* p) { cudaFreeHost(p); }};
+}
+
+void upload_pinned(Queue<Cuda>& queue, void* device_memory, const void* pinned, int64_t bytes) {
+  cuda_check(cudaMemcpyAsync(device_memory, pinned, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, queue.stream),
+             "copy to the device");
+}
+
 Tensor<Cuda> zeros(Device<Cuda>& device, const Shape& shape, DType dtype) {
   const int64_t bytes = bytes_of(dtype, shape.elements());
   auto memory = allocate_lasting(*device.queue, bytes);
