@@ -1,6 +1,6 @@
 // Matrix products on a CUDA device at the shapes of two models, by replay of a CUDA graph over weights that rotate through several times
 // the L2 cache: microseconds a product, the bandwidth of the weights, and the multiply rate.
-// Usage: cuda_matmul_bench [part of a layer's name [weight type [rows]]]
+// Usage: cuda_matmul_bench [part of a layer's name [weight type [rows, 0 for all [search]]]]
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "backends/cuda/blas_lt.h"
 #include "backends/cuda/error.h"
 #include "backends/cuda/transfer.h"
 #include "core/half.h"
@@ -74,6 +75,13 @@ double time_of(Queue<Cuda>& queue, const std::function<void()>& work) {
   return times[times.size() / 2];
 }
 
+void search(Queue<Cuda>& queue, std::byte* pool, const Layer& layer, DType type, int64_t m) {
+  const int64_t bytes = bytes_of(type, layer.n * layer.k), calls = std::clamp<int64_t>(bytes_a_graph / bytes, 1, 100);
+  std::vector<View<Cuda>> matrices;
+  for (int64_t c = 0; c < calls; c++) matrices.push_back(matrix(pool + c * bytes, layer.n, layer.k, type));
+  queue.blas().search(queue, matrices, DType::BF16, DType::BF16, {&m, 1}, "");
+}
+
 void measure(Queue<Cuda>& queue, std::byte* pool, const Layer& layer, DType type, int64_t m) {
   const int64_t bytes = bytes_of(type, layer.n * layer.k), step = (bytes + 255) / 256 * 256;
   const int64_t calls = std::clamp<int64_t>(bytes_a_graph / bytes, 2, 100);
@@ -110,7 +118,8 @@ int main(int argc, char** argv) {
       for (const int64_t m : row_counts) {
         if (argc > 1 && std::string_view(layer.name).find(argv[1]) == std::string_view::npos) continue;
         if (argc > 2 && info(type).name != argv[2]) continue;
-        if (argc > 3 && std::atoi(argv[3]) != m) continue;
+        if (argc > 3 && std::atoi(argv[3]) != 0 && std::atoi(argv[3]) != m) continue;
+        if (argc > 4 && is_float(type) && m > 8 && m <= 64) search(queue, static_cast<std::byte*>(pool.get()), layer, type, m);
         measure(queue, static_cast<std::byte*>(pool.get()), layer, type, m);
       }
 }
