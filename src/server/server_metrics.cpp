@@ -24,10 +24,7 @@ const std::vector<double>& request_bounds() {
   static const std::vector<double> bounds{0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680};
   return bounds;
 }
-const std::vector<double>& step_bounds() {
-  static const std::vector<double> bounds{1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384};
-  return bounds;
-}
+std::vector<double> step_bounds() { return {StepTokens::bounds.begin(), StepTokens::bounds.end()}; }
 
 std::string_view name_of(CacheLimit limit) {
   switch (limit) {
@@ -209,6 +206,7 @@ struct EngineMetrics::State {
     families.prompt_tokens.with(labels).set(number(stats.prompt_tokens));
     families.generated_tokens.with(labels).set(number(stats.generated_tokens));
     families.steps.with(labels).set(number(stats.steps));
+    step_tokens.set(stats.step_tokens.counts, number(stats.step_tokens.sum));
     for (const auto state : {EngineState::Running, EngineState::Failed, EngineState::Stopped})
       families.state.with(with({std::string(name_of(state))})).set(state == stats.state ? 1 : 0);
     const double age = std::chrono::duration<double>(std::chrono::steady_clock::now() - stats.heartbeat).count();
@@ -245,8 +243,6 @@ void EngineMetrics::inter_token(double seconds) {
   state_->inter_token.observe(seconds);
   state_->per_output_token.observe(seconds);
 }
-
-void EngineMetrics::step(int64_t tokens) { state_->step_tokens.observe(static_cast<double>(tokens)); }
 
 ServerMetrics::ServerMetrics(MetricNames names, std::string_view version) : families_(new Families{registry_, names}) {
   families_->build.with({std::string(version), __VERSION__}).set(1);

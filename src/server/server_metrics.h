@@ -39,8 +39,6 @@ class EngineMetrics {
   void request(const RequestRecord& record);
   /// A gap between two tokens, as it comes: for callers that keep no list of them.
   void inter_token(double seconds);
-  /// Tokens of a step of the engine, of prompts and generated.
-  void step(int64_t tokens);
 
  private:
   friend class ServerMetrics;

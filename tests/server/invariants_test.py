@@ -58,6 +58,19 @@ class Invariants(ServerCase):
         after = self.server.metrics()
         self.assertEqual(after["vllm:generation_tokens_total"] - before["vllm:generation_tokens_total"], completion)
 
+    def test_every_step_is_counted_with_its_tokens(self):
+        """Prompt tokens that are computed, and generated ones but each request's last, which no step reads."""
+        steps, tokens = "infernum_engine_steps_total", "vllm:iteration_tokens_total"
+        self.server.wait_idle()
+        before = self.server.metrics()
+        usage = [self.whole({"prompt": prompt, "max_tokens": 7, "ignore_eos": True})["usage"] for prompt in PROMPTS]
+        self.server.wait_idle()
+        after = self.server.metrics()
+        grown = {name: after[name] - before[name] for name in (steps, tokens + "_count", tokens + "_sum")}
+        cached = sum(u["prompt_tokens_details"]["cached_tokens"] for u in usage)
+        self.assertEqual(grown[tokens + "_count"], grown[steps])
+        self.assertEqual(grown[tokens + "_sum"], sum(u["prompt_tokens"] + u["completion_tokens"] - 1 for u in usage) - cached)
+
     def test_nothing_comes_behind_a_stop(self):
         for seed in range(20):
             fields = {"prompt": PROMPTS[seed % 4], "max_tokens": 60, "seed": seed, "ignore_eos": True}
