@@ -330,7 +330,7 @@ class FakeExchange : public Exchange {
  public:
   const HttpRequest& request() const override { return asked; }
   void respond(HttpResponse response) override { given = std::move(response); }
-  void begin_stream() override {}
+  void begin_stream(HeaderFields) override {}
   void send(std::string_view) override {}
   void finish() override {}
   void on_gone(std::function<void()>) override {}

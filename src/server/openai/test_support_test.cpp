@@ -163,9 +163,10 @@ void FakeExchange::respond(HttpResponse r) {
   gone_ = nullptr;
 }
 
-void FakeExchange::begin_stream() {
+void FakeExchange::begin_stream(HeaderFields more) {
   EXPECT_FALSE(complete() || begun);
   begun = true;
+  stream_headers = std::move(more);
 }
 
 void FakeExchange::send(std::string_view events) {
