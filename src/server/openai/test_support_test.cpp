@@ -46,7 +46,16 @@ Tokenizer test_tokenizer() {
 }
 
 ServedModel test_model(bool with_chat) {
-  ServedModel m{{"tiny", "alias"}, test_tokenizer(), nullptr, {}, {kEnd}, {}, 0, "org/tiny", 1700000000, "fp_test"};
+  ServedModel m{std::make_shared<ServedNames>(std::vector<std::string>{"tiny", "alias"}),
+                test_tokenizer(),
+                nullptr,
+                {},
+                {kEnd},
+                {},
+                0,
+                "org/tiny",
+                1700000000,
+                "fp_test"};
   if (with_chat) m.chat = std::make_shared<const openai::ChatPrompt>(m.tokenizer, kTemplate);
   return m;
 }
