@@ -16,6 +16,7 @@
 #include "serve_api.h"
 #include "serve_config.h"
 #include "server/life_cycle.h"
+#include "server/otlp.h"
 #include "server/page.h"
 #include "server/server_log.h"
 #include "server/service_manager.h"
@@ -63,6 +64,7 @@ class ServeRun {
  private:
   const ServeFlags& flags() const { return config_.flags; }
   std::vector<Route> own_routes();
+  void open_spans();
   void load();
   void loaded(std::unique_ptr<ServedApi> api);
   void greet();
@@ -84,6 +86,7 @@ class ServeRun {
   ServerMetrics metrics_;
   LifeCycle life_;
   HttpServer server_;
+  std::unique_ptr<OtlpExporter> spans_;  ///< null: nobody wants them
   std::unique_ptr<ServedApi> api_;
   std::unique_ptr<Drain> drain_;
   std::unique_ptr<IoLoop::Timer> look_timer_, watchdog_timer_, end_timer_;
@@ -176,6 +179,17 @@ void ServeRun::greet() {
                api_->chats() ? "chat/completions" : "completions", key.c_str(), body.c_str());
 }
 
+void ServeRun::open_spans() {
+  const char* endpoint = std::getenv("OTEL_EXPORTER_OTLP_ENDPOINT");
+  if (!endpoint || !*endpoint) return;
+  spans_ = std::make_unique<OtlpExporter>(OtlpOptions{endpoint, INFERNUM_VERSION, flags().http.host, server_.port()});
+  metrics_.set_spans([this] {
+    const OtlpExporter::Counts counts = spans_->counts();
+    return SpanCounts{counts.sent, counts.dropped};
+  });
+  log_->message(LogLevel::Info, std::string("spans of requests go to ") + endpoint);
+}
+
 void ServeRun::load() {
   life_.set_stage(Stage::Loading);
   loader_ = std::thread([this] {
@@ -198,7 +212,10 @@ void ServeRun::loaded(std::unique_ptr<ServedApi> api) {
   if (life_.stage() != Stage::Loading) return;  // told to stop meanwhile
   api_ = std::move(api);
   std::vector<Route> routes = own_routes();
-  for (Route& route : api_->open(loop_, metrics_)) routes.push_back(std::move(route));
+  const auto on_record = [this](const RequestRecord& record) {
+    if (spans_) spans_->request(record);
+  };
+  for (Route& route : api_->open(loop_, metrics_, on_record)) routes.push_back(std::move(route));
   api_->set_aliases(aliases_);
   server_.set_routes(std::move(routes));
   life_.set_stage(Stage::Ready);
@@ -301,6 +318,7 @@ int ServeRun::run() {
                   "everybody who can reach " + flags().http.host + " may use this server: --api-key or --api-key-file closes it");
   if (flags().log_content) log_->message(LogLevel::Warning, "prompts and answers are written to the log (--log-content)");
   log_->message(LogLevel::Info, "listening at " + url() + ", loading the model");
+  open_spans();
   look();
   if (const double interval = watchdog_interval(); interval > 0) {
     auto beat = std::make_shared<std::function<void()>>();

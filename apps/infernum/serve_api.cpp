@@ -93,7 +93,8 @@ class LoadedApi final : public ServedApi {
     engine_->stop();
   }
 
-  std::vector<server::Route> open(server::IoLoop& loop, server::ServerMetrics& metrics) override {
+  std::vector<server::Route> open(server::IoLoop& loop, server::ServerMetrics& metrics,
+                                  std::function<void(const server::RequestRecord&)> on_record) override {
     metrics_ = &metrics;
     server::ServedEngine served;
     served.model_name = name_;
@@ -106,8 +107,9 @@ class LoadedApi final : public ServedApi {
     served.stats = [this] { return engine_->stats(); };
     metrics.add_engine(std::move(served));
     server::ServiceOptions options = service_options(flags_);
-    options.on_record = [&metrics](const server::RequestRecord& record) {
+    options.on_record = [&metrics, on_record = std::move(on_record)](const server::RequestRecord& record) {
       if (record.status != 429) metrics.request(record);  // the engine did not take it: counted as rejected
+      on_record(record);
     };
     model_->max_model_len = engine_->info().context;
     service_ = std::make_unique<server::OpenAiService>(std::move(*model_), *engine_, loop, std::move(options));

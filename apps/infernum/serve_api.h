@@ -16,8 +16,9 @@ namespace infernum::app {
 class ServedApi {
  public:
   virtual ~ServedApi() = default;
-  /// Begins to take the engine's events. `metrics` hears of every request.
-  virtual std::vector<server::Route> open(server::IoLoop& loop, server::ServerMetrics& metrics) = 0;
+  /// Begins to take the engine's events. `metrics` and `on_record` hear of every request.
+  virtual std::vector<server::Route> open(server::IoLoop& loop, server::ServerMetrics& metrics,
+                                          std::function<void(const server::RequestRecord&)> on_record) = 0;
   virtual EngineStats stats() const = 0;
   /// Further names of the model, in place of those there are. Behind open().
   virtual void set_aliases(std::vector<std::string> aliases) = 0;

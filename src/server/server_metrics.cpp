@@ -140,6 +140,8 @@ struct ServerMetrics::Families {
   Total& timeouts = registry.total({{own("http_timeouts_total")}, "Requests that came too slowly."}).with();
   Total& bytes_in = registry.total({{own("http_received_bytes_total")}, "Bytes read from clients."}).with();
   Total& bytes_out = registry.total({{own("http_sent_bytes_total")}, "Bytes written to clients."}).with();
+  Total& spans_sent = registry.total({{own("otlp_spans_sent_total")}, "Requests whose spans the collector has taken."}).with();
+  Total& spans_dropped = registry.total({{own("otlp_spans_dropped_total")}, "Requests whose spans were not sent."}).with();
   Family<Counter>& rejections = registry.counter({{own("rejected_total")}, "Requests refused before they reached the engine.", {"reason"}});
   Family<Gauge>& build = registry.gauge({{own("build_info")}, "The running program; 1.", {"version", "compiler"}});
   Total& cpu = registry.total({{"process_cpu_seconds_total"}, "Processor time, user and system."}).with();
@@ -268,6 +270,11 @@ void ServerMetrics::freeze() {
 void ServerMetrics::poll_sources() {
   if (frozen_) return;
   for (const auto& engine : engines_) engine->state_->poll();
+  if (spans_) {
+    const SpanCounts counts = spans_();
+    families_->spans_sent.set(static_cast<double>(counts.sent));
+    families_->spans_dropped.set(static_cast<double>(counts.dropped));
+  }
   if (!http_) return;
   const HttpStats totals = http_();
   const auto set = [](Gauge& gauge, uint64_t value) { gauge.set(static_cast<double>(value)); };
@@ -295,6 +302,12 @@ void ServerMetrics::set_http(std::function<HttpStats()> totals) {
   std::lock_guard lock(mutex_);
   http_ = std::move(totals);
 }
+
+void ServerMetrics::set_spans(std::function<SpanCounts()> totals) {
+  std::lock_guard lock(mutex_);
+  spans_ = std::move(totals);
+}
+
 void ServerMetrics::rejected(std::string_view reason) { families_->rejections.with({std::string(reason)}).add(); }
 
 void ServerMetrics::poll() {

@@ -60,6 +60,15 @@ LiveRequest::LiveRequest(std::shared_ptr<Exchange> exchange, Plan plan, const Se
   record_.stream = plan_.stream;
   record_.choices = static_cast<int64_t>(plan_.choices());
   record_.max_tokens = plan_.request.max_tokens;
+  const SamplingParams& sampling = plan_.request.sampling;
+  record_.temperature = sampling.temperature;
+  record_.top_p = sampling.top_p;
+  record_.top_k = sampling.top_k;
+  record_.frequency_penalty = sampling.frequency_penalty;
+  record_.presence_penalty = sampling.presence_penalty;
+  record_.id = format_.id();
+  record_.parent = parse_trace_parent(exchange_->request().header("traceparent"));
+  if (record_.parent) exchange_->note("trace_id", record_.parent->trace);
 }
 
 void LiveRequest::submitted(size_t index, RequestId id) {
