@@ -64,9 +64,15 @@ class Precedence(Folder):
         with simulate("--config", config, "--served-model-name", "cat", env={"INFERNUM_SERVED_MODEL_NAME": "elk,owl"}) as target:
             self.assertEqual(names(target), ["cat"])
 
+    def test_switches_are_named_as_what_they_switch_on(self):
+        for value in ("true", "false"):
+            with simulate("--config", self.write("enable-prefix-caching = %s\n" % value)) as target:
+                self.assertIn('enable_prefix_caching="%s"' % value.capitalize(), target.get("/metrics").body.decode())
+
     def test_what_is_wrong_is_named(self):
         for text, words in (("max-num-sequences = 3\n", ["max-num-sequences", "max-num-seqs"]), ("port = 70000\n", ["port", "65535"]),
-                            ("port = \n", ["line 1"]), ("port = {}\n", ["port"])):
+                            ("port = \n", ["line 1"]), ("port = {}\n", ["port"]),
+                            ("no-enable-prefix-caching = true\n", ["unknown key", "no-enable-prefix-caching", "mean enable-prefix-caching"])):
             with self.subTest(text=text):
                 done = subprocess.run([server.Program.path, "serve", "--config", self.write(text)], capture_output=True, text=True,
                                       env=environment(), timeout=60 * server.SLOWDOWN)

@@ -132,6 +132,15 @@ class Headers(unittest.TestCase):
                           self.headers(target, stream=True, stream_options=options)["x-infernum-no-effect"])
             self.assertNotIn("x-infernum-no-effect", self.headers(target, user=None, store=None, stream=True))
 
+    def test_pages_of_other_origins_may_read_them(self):
+        with simulate("--cors-origins", "https://app.example", "--rate-limit-requests", "100", "--rate-limit-tokens", "1000") as target:
+            headers = {"Origin": "https://app.example"}
+            reply = target.post("/v1/chat/completions", self.FIELDS, headers=headers)
+            exposed = {name.strip() for name in reply.headers["access-control-expose-headers"].split(",")}
+            own = {name for name in reply.headers if name.startswith(("x-", "openai-processing"))} - {"x-content-type-options"}
+            self.assertGreaterEqual(len(own), 8)
+            self.assertLessEqual(own, exposed)
+
     def test_server_timing_is_there_on_demand(self):
         with simulate() as target:
             for stream in (False, True):
