@@ -170,6 +170,7 @@ void HttpServer::Core::housekeeping() {
   }
   // Those that still wait for attention are destroyed behind it.
   std::erase_if(graveyard_, [](const auto& connection) { return !connection->awaiting_attention; });
+  for (const auto& listener : listeners) listener->resume();  // the descriptors of those that went are free
 }
 
 void HttpServer::Core::adopt(int fd, std::string peer) {

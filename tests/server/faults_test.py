@@ -336,8 +336,8 @@ class Loading(unittest.TestCase):
 
 
 class ResourceLimits(unittest.TestCase):
-    def test_out_of_descriptors(self):
-        """A flood of connections takes every descriptor; the server is back when they go."""
+    @contextlib.contextmanager
+    def few_descriptors(self):
         with tempfile.TemporaryDirectory() as folder:
             script = pathlib.Path(folder) / "infernum"
             script.write_text("#!/bin/sh\nulimit -n 64\nexec '%s' \"$@\"\n" % server.Program.path)
@@ -348,14 +348,31 @@ class ResourceLimits(unittest.TestCase):
             finally:
                 server.Program.path = path
             with target:
-                held = []
-                with contextlib.suppress(OSError):
-                    for _ in range(120):
-                        held.append(target.connect(timeout=2))
-                time.sleep(0.5)
-                for connection in held:
-                    connection.close()
-                eventually("served again", lambda: target._alive() or self.served(target))
+                yield target
+
+    def test_out_of_descriptors(self):
+        """A flood of connections takes every descriptor; the server is back when they go."""
+        with self.few_descriptors() as target:
+            held = []
+            with contextlib.suppress(OSError):
+                for _ in range(120):
+                    held.append(target.connect(timeout=2))
+            time.sleep(0.5)
+            for connection in held:
+                connection.close()
+            eventually("served again", lambda: target._alive() or self.served(target))
+
+    def test_who_waits_behind_a_flood_is_served_as_soon_as_it_goes(self):
+        """Accepting goes on with every descriptor that comes free, not with the next look at the clock."""
+        with self.few_descriptors() as target:
+            held = [target.connect() for _ in range(300)]
+            held[-1].sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            begin = time.monotonic()
+            for connection in held[:-1]:
+                connection.close()
+            self.assertTrue(held[-1].recv(100).startswith(b"HTTP/1.1 200"))
+            self.assertLess(time.monotonic() - begin, 1.5 * server.SLOWDOWN)
+            held[-1].close()
 
     @staticmethod
     def served(target):
