@@ -182,6 +182,7 @@ bool EngineCore::step() {
     prompt_tokens_ += static_cast<uint64_t>(std::max<int64_t>(0, std::min(rows[i].first + rows[i].count, r.prompt_tokens) - rows[i].first));
     deliver(r, rows[i], logits, i);
   }
+  step_tokens_.add(tokens);
   if (trace_) trace_->step(start, computed, Clock::now(), static_cast<int64_t>(rows.size()), tokens);
   return true;
 }
@@ -250,6 +251,7 @@ void EngineCore::count(EngineStats& stats) const {
   stats.generated_tokens = generated_tokens_;
   stats.prefix_queries = prefix_queries_;
   stats.prefix_hits = prefix_hits_;
+  stats.step_tokens = step_tokens_;
 }
 
 }  // namespace infernum

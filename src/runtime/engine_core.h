@@ -56,6 +56,7 @@ class EngineCore {
   std::unordered_map<RequestId, std::unique_ptr<Request>> requests_;
   std::unordered_map<const Sequence*, Request*> by_sequence_;
   uint64_t steps_ = 0, prompt_tokens_ = 0, generated_tokens_ = 0, prefix_queries_ = 0, prefix_hits_ = 0;
+  StepTokens step_tokens_;
 };
 
 }  // namespace infernum

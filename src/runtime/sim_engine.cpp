@@ -79,6 +79,7 @@ class SimEngine::Core {
   std::priority_queue<Due, std::vector<Due>, std::greater<>> deadlines_;  ///< the same
   int64_t running_ = 0;
   uint64_t steps_ = 0, prompt_tokens_ = 0, generated_tokens_ = 0;
+  StepTokens step_tokens_;
 };
 
 void SimEngine::Core::add(Arrival a) {
@@ -189,6 +190,7 @@ void SimEngine::Core::advance(SteadyTime now) {
   for (; !due_.empty() && due_.top().time <= now; due_.pop()) numbers.push_back(due_.top().number);
   for (uint64_t number : numbers)
     if (const auto it = requests_.find(number); it != requests_.end()) token(it->second, now);
+  step_tokens_.add(static_cast<int64_t>(prompt_tokens_ + generated_tokens_ - step_tokens_.sum));  // prompts count in their next step
   start_waiting(now);
 }
 
@@ -206,6 +208,7 @@ void SimEngine::Core::count(EngineStats& stats) const {
   stats.steps = steps_;
   stats.prompt_tokens = prompt_tokens_;
   stats.generated_tokens = generated_tokens_;
+  stats.step_tokens = step_tokens_;
 }
 
 SimEngine::SimEngine(SimEngineOptions options)

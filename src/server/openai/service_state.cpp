@@ -38,7 +38,7 @@ OpenAiService::State::State(ServedModel model, Engine& engine, IoLoop& loop, Ser
       options_(std::move(options)),
       random_(std::random_device{}()),
       workers_(options_.workers, options_.most_waiting) {
-  check(!model_.ids.empty(), "a served model has a name");
+  check(model_.names != nullptr, "a served model has a name");
   const EngineInfo& info = engine_.info();
   if (!options_.now) options_.now = unix_seconds;
   if (model_.max_model_len <= 0 || model_.max_model_len > info.context) model_.max_model_len = info.context;
@@ -46,6 +46,7 @@ OpenAiService::State::State(ServedModel model, Engine& engine, IoLoop& loop, Ser
   if (info.cache_tokens > 0) model_.max_model_len = std::min(model_.max_model_len, info.cache_tokens);
   live_options_.stream_interval = std::max<int64_t>(1, options_.stream_interval);
   live_options_.server_timing = options_.server_timing;
+  live_options_.content_bytes = options_.content_bytes;
   live_options_.cancel = [this](RequestId id) { engine_.cancel(id); };
   live_options_.on_record = [this](const RequestRecord& record) {
     mean_seconds_ += 0.1 * (record.seconds - mean_seconds_);
@@ -61,6 +62,7 @@ OpenAiService::State::State(ServedModel model, Engine& engine, IoLoop& loop, Ser
   plan_limits_.vocab_size = info.vocab_size;
   plan_limits_.any_model = options_.accept_any_model;
   plan_limits_.allow_priority = options_.allow_priority;
+  plan_limits_.processed_logprobs = options_.processed_logprobs;
 }
 
 void OpenAiService::State::listen() {

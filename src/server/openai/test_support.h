@@ -82,7 +82,7 @@ class FakeExchange final : public Exchange {
   explicit FakeExchange(HttpRequest request) : request_(std::move(request)) {}
   const HttpRequest& request() const override { return request_; }
   void respond(HttpResponse r) override;
-  void begin_stream() override;
+  void begin_stream(HeaderFields more) override;
   void send(std::string_view events) override;
   void finish() override;
   void on_gone(std::function<void()> handler) override { gone_ = std::move(handler); }
@@ -96,6 +96,7 @@ class FakeExchange final : public Exchange {
 
   std::optional<HttpResponse> response;
   bool begun = false, finished = false;
+  HeaderFields stream_headers;
   std::vector<std::string> sends;
   std::string stream;
   std::map<std::string, std::string> notes;

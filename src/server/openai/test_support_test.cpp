@@ -46,7 +46,16 @@ Tokenizer test_tokenizer() {
 }
 
 ServedModel test_model(bool with_chat) {
-  ServedModel m{{"tiny", "alias"}, test_tokenizer(), nullptr, {}, {kEnd}, {}, 0, "org/tiny", 1700000000, "fp_test"};
+  ServedModel m{std::make_shared<ServedNames>(std::vector<std::string>{"tiny", "alias"}),
+                test_tokenizer(),
+                nullptr,
+                {},
+                {kEnd},
+                {},
+                0,
+                "org/tiny",
+                1700000000,
+                "fp_test"};
   if (with_chat) m.chat = std::make_shared<const openai::ChatPrompt>(m.tokenizer, kTemplate);
   return m;
 }
@@ -163,9 +172,10 @@ void FakeExchange::respond(HttpResponse r) {
   gone_ = nullptr;
 }
 
-void FakeExchange::begin_stream() {
+void FakeExchange::begin_stream(HeaderFields more) {
   EXPECT_FALSE(complete() || begun);
   begun = true;
+  stream_headers = std::move(more);
 }
 
 void FakeExchange::send(std::string_view events) {
