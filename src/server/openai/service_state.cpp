@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <iterator>
+#include <mutex>
 
 #include "core/log.h"
 
@@ -66,10 +68,29 @@ OpenAiService::State::State(ServedModel model, Engine& engine, IoLoop& loop, Ser
 }
 
 void OpenAiService::State::listen() {
-  engine_.on_step([weak = weak_from_this(), &loop = loop_](std::vector<EngineEvent> events) {
-    // One message per step: std::function wants to be copied, so the events travel by pointer.
-    loop.post([weak, batch = std::make_shared<std::vector<EngineEvent>>(std::move(events))] {
-      if (const auto state = weak.lock()) state->on_step(std::move(*batch));
+  // While the I/O thread is behind the engine, events gather here and are taken at once: each request then costs one write for all its
+  // events of several steps, and a write is most of what an event costs.
+  struct Gathered {
+    std::mutex mutex;
+    std::vector<EngineEvent> events;  ///< non-empty: the loop has been told
+  };
+  engine_.on_step([weak = weak_from_this(), &loop = loop_, box = std::make_shared<Gathered>()](std::vector<EngineEvent> events) {
+    {
+      std::lock_guard lock(box->mutex);
+      const bool told = !box->events.empty();
+      if (told)
+        box->events.insert(box->events.end(), std::make_move_iterator(events.begin()), std::make_move_iterator(events.end()));
+      else
+        box->events = std::move(events);
+      if (told || box->events.empty()) return;
+    }
+    loop.post([weak, box] {
+      std::vector<EngineEvent> all;
+      {
+        std::lock_guard lock(box->mutex);
+        all.swap(box->events);
+      }
+      if (const auto state = weak.lock()) state->on_step(std::move(all));
     });
   });
 }

@@ -68,6 +68,7 @@ class FakeEngine final : public Engine {
   std::vector<RequestId> cancelled;
   std::vector<EngineRequest> seen;
   RequestId last = 0;
+  std::function<void()> after_step;
 
  private:
   std::function<void(std::vector<EngineEvent>)> handler_;
@@ -116,6 +117,7 @@ struct Bench {
   void run() { loop.run(); }
 
   FakeLoop loop;
+  bool keeps_pace = true;  ///< the loop runs behind every step of the engine; else when the test says so
   FakeEngine engine;
   std::vector<RequestRecord> records;
   std::unique_ptr<OpenAiService> service;

@@ -129,6 +129,7 @@ void FakeEngine::step(std::vector<EngineEvent> events) {
   for (const RequestId id : std::exchange(ending_, {}))
     if (running.erase(id)) events.push_back(event(id, {}, EndReason::Cancelled));
   if (!events.empty()) handler_(std::move(events));
+  if (after_step) after_step();
 }
 
 void FakeEngine::say(RequestId id, std::string_view text, EndReason reason) {
@@ -221,6 +222,9 @@ Bench::Bench(ServiceOptions options, ServedModel model) {
   options.on_record = [this](const RequestRecord& record) { records.push_back(record); };
   service = std::make_unique<OpenAiService>(std::move(model), engine, loop, std::move(options));
   routes = service->routes();
+  engine.after_step = [this] {
+    if (keeps_pace) loop.run();
+  };
 }
 
 std::shared_ptr<FakeExchange> Bench::post(const std::string& path, const std::string& body, std::string key) {
