@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/log.h"
+#include "runtime/token_counts.h"
 #include "runtime/trace_recorder.h"
 
 namespace infernum {
@@ -32,6 +33,7 @@ struct EngineCore::Request : Sequence {
   uint64_t number;  ///< of all accepted requests, from 1
   int64_t most_tokens = 0;
   std::vector<ScoredToken> prompt;
+  TokenCounts counts;  ///< filled if there are penalties
   SteadyTime submitted;
   std::optional<SteadyTime> first_step, first_token;
   bool counted = false, prompt_told = false;
@@ -228,7 +230,7 @@ std::optional<EndReason> EngineCore::choose(Request& r, std::span<float> logits)
   const EngineRequest& q = r.request;
   const bool may_stop = r.generated() >= q.min_tokens;
   const int64_t usable = options_.usable_vocab > 0 ? std::min(options_.usable_vocab, model_.info().vocab_size) : model_.info().vocab_size;
-  const ChoiceContext at{r.prompt_ids(), r.output_ids(), usable, may_stop ? std::span<const int32_t>() : std::span(q.stop_ids)};
+  const ChoiceContext at{r.prompt_ids(), r.output_ids(), usable, may_stop ? std::span<const int32_t>() : std::span(q.stop_ids), &r.counts};
   ScoredToken token = choose_token(logits, q.sampling, {q.top_logprobs, q.processed_logprobs, q.logprob_token_ids}, at);
   const int32_t id = token.id;
   r.tokens.push_back(id);

@@ -49,7 +49,7 @@ std::vector<int32_t> expected(const FakeModel& model, const EngineRequest& r) {
   for (int64_t i = 0; i < r.max_tokens; i++) {
     auto logits = model.expected(tokens);
     const auto position = static_cast<int64_t>(tokens.size());
-    tokens.push_back(sample(logits, r.sampling, r.prompt, std::span(tokens).subspan(r.prompt.size()), position, FakeModel::vocab));
+    tokens.push_back(sample(logits, r.sampling, {r.prompt, std::span(tokens).subspan(r.prompt.size()), FakeModel::vocab}, position));
   }
   return {tokens.begin() + static_cast<std::ptrdiff_t>(r.prompt.size()), tokens.end()};
 }

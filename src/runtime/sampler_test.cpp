@@ -36,7 +36,7 @@ Logits logits_of(const std::vector<double>& p) {
 int32_t draw(Logits logits, const SamplingParams& s, int64_t position = 0, const std::vector<int32_t>& prompt = {},
              const std::vector<int32_t>& output = {}) {
   const auto usable = static_cast<int64_t>(logits.size());
-  return sample(logits, s, prompt, output, position, usable);
+  return sample(logits, s, {prompt, output, usable}, position);
 }
 
 constexpr int draws = 20000;
@@ -185,19 +185,19 @@ TEST(Sampler, PenaltiesChangeTheLogits) {
   SamplingParams s;
   s.repetition_penalty = 2;
   Logits logits{4, -1, 3, 0.5f, 2};
-  sample(logits, s, std::vector<int32_t>{0, 1, 0}, std::vector<int32_t>{2, 0}, 0, 5);
+  sample(logits, s, {std::vector<int32_t>{0, 1, 0}, std::vector<int32_t>{2, 0}, 5}, 0);
   EXPECT_EQ(logits, (Logits{2, -2, 1.5f, 0.5f, 2})) << "once per token of prompt or output";
   s = {};
   s.frequency_penalty = 0.5f;
   s.presence_penalty = 0.25f;
   logits = {4, -1, 3, 0.5f, 2};
-  sample(logits, s, std::vector<int32_t>{1, 4}, std::vector<int32_t>{2, 0, 2, 2}, 0, 5);
+  sample(logits, s, {std::vector<int32_t>{1, 4}, std::vector<int32_t>{2, 0, 2, 2}, 5}, 0);
   EXPECT_EQ(logits, (Logits{3.25f, -1, 1.25f, 0.5f, 2})) << "of the output alone, per occurrence and once";
   s = {};
   s.logit_bias = {{1, 5.f}, {0, -2.f}};
   s.repetition_penalty = 2;
   logits = {4, -1, 3};
-  sample(logits, s, std::vector<int32_t>{0, 1}, {}, 0, 3);
+  sample(logits, s, {std::vector<int32_t>{0, 1}, {}, 3}, 0);
   EXPECT_EQ(logits, (Logits{1, 2, 3})) << "bias before penalties";
 }
 
@@ -224,7 +224,7 @@ TEST(Sampler, PaddingRowsAreNeverChosen) {
   SamplingParams s;
   for (int64_t i = 0; i < 200; i++) {
     Logits copy = logits;
-    EXPECT_LT(sample(copy, s, {}, {}, i, 3), 3);
+    EXPECT_LT(sample(copy, s, {{}, {}, 3}, i), 3);
   }
 }
 
