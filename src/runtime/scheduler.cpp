@@ -79,17 +79,22 @@ int64_t Scheduler::chunk(const Sequence& s, bool others) const {
 void Scheduler::prefill() {
   const auto in_prompt = [](const Sequence* s) { return s->left() > 1; };
   const auto prompts = std::count_if(running_.begin(), running_.end(), in_prompt);
-  const bool others = prompts > 1 || (!waiting_.empty() && running() < options_.max_num_seqs);
+  const bool others = prompts > 1 || (!waiting_.empty() && (running() < options_.max_num_seqs || outranks_a_running(*waiting_.front())));
   for (size_t i = 0; i < running_.size() && budget_ > 0; i++)
     if (Sequence& s = *running_[i]; s.left() > 1) advance(s, chunk(s, others), true);
 }
 
 /// In their order. One that waits for a prefix that another is computing lets the next pass; one that does not fit does not.
 void Scheduler::admit() {
-  const List candidates = waiting_;
-  for (size_t i = 0; i < candidates.size() && budget_ > 0 && running() < options_.max_num_seqs; i++)
-    if (!enter(*candidates[i])) return;
+  for (size_t i = 0; i < waiting_.size();) {
+    Sequence& s = *waiting_[i];
+    if (!enter(s)) return;
+    if (!s.running) i++;
+  }
 }
+
+/// Among those that run, the last one is the least important.
+bool Scheduler::outranks_a_running(const Sequence& s) const { return !running_.empty() && s.priority < running_.back()->priority; }
 
 /// Blocks of the group that keeps everything which neither a running sequence's known tokens nor its next one will take.
 int64_t Scheduler::unclaimed_blocks() const {
@@ -112,16 +117,37 @@ bool Scheduler::waits_for_prefix(const Sequence& sequence, int64_t cached) const
   });
 }
 
+/// A token of the budget, a place, and blocks for the whole of `s`, which holds what it shares with others. Running ones of strictly less
+/// priority yield them, the least important first, unless that would not be enough. They come back behind `s`, so nobody is put off by whom
+/// he put off.
+bool Scheduler::make_room(const Sequence& s) {
+  const auto blocks_of = [this](const Sequence& r) {
+    return whole_group_ < 0 ? 0 : static_cast<int64_t>(r.cache.table(whole_group_).size());
+  };
+  const int64_t needed = blocks_for(s.length() + 1) - blocks_of(s);
+  const auto room = [&] { return running() < options_.max_num_seqs && (running_.empty() || unclaimed_blocks() >= needed); };
+  const auto yields = [&](const Sequence* r) { return s.priority < r->priority; };
+  int64_t tokens = budget_, blocks = unclaimed_blocks();
+  for (const PlannedRow& row : rows_) tokens += yields(row.sequence) ? row.count : 0;
+  for (const Sequence* r : running_)
+    if (yields(r) && whole_group_ >= 0) blocks += std::max(blocks_for(r->length()), blocks_of(*r)) + 1;
+  if (tokens <= 0 || (blocks < needed && !std::all_of(running_.begin(), running_.end(), yields))) return false;
+  while (!room() && outranks_a_running(s)) preempt(*running_.back());
+  if (!room()) return false;
+  for (size_t i = running_.size(); budget_ <= 0 && i-- > 0;)
+    if (yields(running_[i])) withdraw(*running_[i]);
+  return true;
+}
+
 /// False if there is no room: whoever comes later has to wait too.
 bool Scheduler::enter(Sequence& s) {
+  if ((running() == options_.max_num_seqs || budget_ <= 0) && !outranks_a_running(s)) return false;
   begin(s);
   if (waits_for_prefix(s, s.cache.length())) {
     drop_state(s);
     return true;
   }
-  const int64_t held = whole_group_ < 0 ? 0 : static_cast<int64_t>(s.cache.table(whole_group_).size());
-  const bool room = running_.empty() || unclaimed_blocks() >= blocks_for(s.length() + 1) - held;
-  if (room) {
+  if (make_room(s)) {
     const bool others = running_.size() + 1 < static_cast<size_t>(options_.max_num_seqs) && waiting_.size() > 1;
     std::erase(waiting_, &s);
     insert(running_, s);
@@ -169,10 +195,17 @@ bool Scheduler::advance(Sequence& s, int64_t count, bool may_preempt) {
   return true;
 }
 
-/// Recompute: its tokens stay, its blocks go, and it waits where it would if it had just arrived at its time.
-void Scheduler::preempt(Sequence& s) {
+/// It does not advance in this step after all.
+void Scheduler::withdraw(Sequence& s) {
   for (const PlannedRow& row : rows_)
     if (row.sequence == &s) budget_ += row.count;
+  std::erase_if(rows_, [&](const PlannedRow& row) { return row.sequence == &s; });
+  unmark_states(s);
+}
+
+/// Recompute: its tokens stay, its blocks go, and it waits where it would if it had just arrived at its time.
+void Scheduler::preempt(Sequence& s) {
+  withdraw(s);
   remove(s);
   insert(waiting_, s);
   s.preemptions++;

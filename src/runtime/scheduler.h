@@ -65,7 +65,8 @@ class Scheduler {
   /// Gives its blocks back; the prefix cache keeps what it knows of them.
   void remove(Sequence& sequence);
 
-  /// The next step; nothing if no sequence waits. Sequences that need one token come first, then prompts in chunks, then new ones.
+  /// The next step; nothing if no sequence waits. Sequences that need one token come first, then prompts in chunks, then new ones, to which
+  /// running ones of less priority yield.
   const std::vector<PlannedRow>& plan();
   void computed(const PlannedRow& row);
   /// The step threw. Its sequences are run one by one until each has passed what it was at, so that only the one to blame fails again;
@@ -92,6 +93,9 @@ class Scheduler {
   void prefill();
   void admit();
   bool enter(Sequence& sequence);
+  bool outranks_a_running(const Sequence& sequence) const;
+  bool make_room(const Sequence& sequence);
+  void withdraw(Sequence& sequence);
   bool advance(Sequence& sequence, int64_t count, bool may_preempt);
   void preempt(Sequence& sequence);
   void begin(Sequence& sequence);
