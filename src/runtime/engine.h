@@ -56,6 +56,7 @@ struct RequestEnd {
   EndReason reason = EndReason::Fault;
   std::string message;  ///< of a failure, fit for a client: no paths, no prompt text
   RequestBill bill;
+  std::string cause = {};  ///< of a failure, for the operator
 };
 
 /// What one step did for one request.

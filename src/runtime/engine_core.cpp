@@ -20,7 +20,11 @@ constexpr int64_t scored_bytes = int64_t{64} << 20;
 double seconds(SteadyTime from, SteadyTime to) { return std::chrono::duration<double>(to - from).count(); }
 
 /// Pools keep more than the sequences need only if there is somebody to use it.
-int64_t checkpoints(const SchedulerOptions& options) { return options.enable_prefix_caching ? 2 * options.max_num_seqs : 0; }
+CachePools::Checkpoints checkpoints(const EngineCoreOptions& options) {
+  if (!options.scheduler.enable_prefix_caching) return {};
+  const int64_t two_each = 2 * options.scheduler.max_num_seqs;
+  return {options.kept_windows > 0 ? options.kept_windows : two_each, two_each};
+}
 
 }  // namespace
 
@@ -54,8 +58,7 @@ EngineCore::EngineCore(Model& model, const EngineCoreOptions& options, const Fau
       faults_(faults),
       events_(events),
       trace_(trace),
-      pools_(model, options.cache_tokens, options.scheduler.max_num_seqs, options.scheduler.max_num_batched_tokens,
-             checkpoints(options.scheduler)),
+      pools_(model, options.cache_tokens, options.scheduler.max_num_seqs, options.scheduler.max_num_batched_tokens, checkpoints(options)),
       scheduler_(pools_, options.scheduler) {
   const auto& groups = model.info().groups;
   for (size_t g = 0; g < groups.size(); g++)
@@ -105,7 +108,7 @@ void EngineCore::end_all(EndReason reason, const std::string& message) {
 }
 
 /// The only way out of requests_; whatever else destroys a request leaves its ticket to say so.
-void EngineCore::end(Request& r, EndReason reason, std::string message) {
+void EngineCore::end(Request& r, EndReason reason, std::string message, std::string cause) {
   const auto now = Clock::now();
   RequestBill bill;
   const SteadyTime started = r.first_step.value_or(now), first = r.first_token.value_or(now);
@@ -118,7 +121,7 @@ void EngineCore::end(Request& r, EndReason reason, std::string message) {
   bill.preemptions = r.preemptions;
   bill.cache_limit = r.cache_limit;
   if (trace_) trace_->request(r.ticket.id(), r.submitted, started, first, now, bill);
-  r.ticket.end({reason, std::move(message), bill});
+  r.ticket.end({reason, std::move(message), bill, std::move(cause)});
   scheduler_.remove(r);
   by_sequence_.erase(&r);
   requests_.erase(r.ticket.id());
@@ -190,9 +193,10 @@ bool EngineCore::step() {
 
 /// Nobody knows whose fault it was, unless only one was in the step: the scheduler finds out by running them one by one.
 void EngineCore::step_failed(const std::vector<PlannedRow>& rows, const std::exception& error) {
-  log_warning("engine: a step of " + std::to_string(rows.size()) + " sequences failed: " + error.what());
   scheduler_.failed();
-  if (rows.size() == 1) end(request_of(rows[0]), EndReason::Fault, "the engine failed while it worked on this request");
+  if (rows.size() == 1)
+    return end(request_of(rows[0]), EndReason::Fault, "the engine failed while it worked on this request", error.what());
+  log_warning("engine: a step of " + std::to_string(rows.size()) + " sequences failed: " + error.what());
 }
 
 void EngineCore::score_prompt(Request& r, const PlannedRow& row, StepLogits& logits, size_t index) {
@@ -216,12 +220,10 @@ void EngineCore::deliver(Request& r, const PlannedRow& row, StepLogits& logits, 
     r.prompt_told = true;
     if (reason) end(r, *reason);
   } catch (const NotFinite& e) {
-    log_warning(std::string("engine: a request ends: ") + e.what());
     scheduler_.distrust(r);
-    end(r, EndReason::NotFinite, "the model computed values that are not finite for this request");
+    end(r, EndReason::NotFinite, "the model computed values that are not finite for this request", e.what());
   } catch (const std::exception& e) {
-    log_warning(std::string("engine: a request ends: ") + e.what());
-    end(r, EndReason::Fault, "no token could be chosen for this request");
+    end(r, EndReason::Fault, "no token could be chosen for this request", e.what());
   }
 }
 

@@ -1,6 +1,7 @@
 #include "runtime/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/check.h"
 
@@ -21,6 +22,7 @@ Scheduler::Scheduler(CachePools& pools, SchedulerOptions options) : pools_(pools
   for (size_t g = 0; g < groups.size(); g++) {
     if (groups[g].kind == Retention::Kind::All) whole_group_ = static_cast<int>(g);
     recurrent_ |= groups[g].kind == Retention::Kind::Recurrent;
+    forgetful_ |= groups[g].kind != Retention::Kind::All;
   }
 }
 
@@ -42,11 +44,18 @@ void Scheduler::remove(Sequence& sequence) {
   std::erase_if(rows_, [&](const PlannedRow& row) { return row.sequence == &sequence; });
   std::erase(sequence.running ? running_ : waiting_, &sequence);
   sequence.running = false;
+  let_go(sequence);
+}
+
+/// Gives its blocks up; the prefix cache knows all that was computed.
+void Scheduler::let_go(Sequence& sequence) {
+  if (shares(sequence)) prefixes_.add_last(sequence.place, sequence.cache, sequence.tokens);
   drop_state(sequence);
 }
 
 void Scheduler::drop_state(Sequence& sequence) {
   sequence.states_.clear();
+  sequence.checkpoint_ = 0;
   sequence.cache.clear();
   sequence.place.reset();
 }
@@ -107,12 +116,11 @@ int64_t Scheduler::unclaimed_blocks() const {
 
 /// Whether a sequence that runs is computing more of this one's beginning than is cached: one of them is enough.
 bool Scheduler::waits_for_prefix(const Sequence& sequence, int64_t cached) const {
-  if (!options_.enable_prefix_caching || !sequence.share_prefix) return false;
+  if (!shares(sequence)) return false;
   return std::any_of(running_.begin(), running_.end(), [&](const Sequence* r) {
     if (r->left() <= 1 || r->salt != sequence.salt) return false;
     const int64_t most = std::min(r->length(), sequence.length() - 1), done = r->cache.length();
-    const auto first = r->tokens.begin() + cached, end = r->tokens.begin() + std::max(cached, most);
-    const int64_t common = std::mismatch(first, end, sequence.tokens.begin() + cached).first - r->tokens.begin();
+    const int64_t common = std::mismatch(r->tokens.begin(), r->tokens.begin() + most, sequence.tokens.begin()).first - r->tokens.begin();
     return common / block_tokens * block_tokens > std::max(cached, done);
   });
 }
@@ -144,7 +152,7 @@ bool Scheduler::enter(Sequence& s) {
   if ((running() == options_.max_num_seqs || budget_ <= 0) && !outranks_a_running(s)) return false;
   begin(s);
   if (waits_for_prefix(s, s.cache.length())) {
-    drop_state(s);
+    let_go(s);
     return true;
   }
   if (make_room(s)) {
@@ -158,15 +166,20 @@ bool Scheduler::enter(Sequence& s) {
     std::erase(running_, &s);
     insert(waiting_, s);
   }
-  drop_state(s);
+  let_go(s);
   return false;
 }
 
-/// Takes over what the prefix cache has of it.
+/// Takes over what the prefix cache has of it. The window and the state a block before the end of its prompt, or at the last place before
+/// that is known, stay while it runs, for a later turn to go back to.
 void Scheduler::begin(Sequence& s) {
-  const bool share = options_.enable_prefix_caching && s.share_prefix;
   PrefixCache::Hit hit{0, 0, CacheLimit::Disabled};
-  if (share) hit = prefixes_.adopt(s.salt, s.tokens, s.cache, s.place);
+  if (shares(s)) {
+    const int64_t before = forgetful_ ? std::max<int64_t>(0, (s.prompt_tokens - 1) / block_tokens - 1) * block_tokens : 0;
+    hit = prefixes_.adopt(s.salt, s.tokens, s.cache, s.place, before);
+    s.checkpoint_ = hit.tokens > before ? hit.checkpoint : before;
+    if (s.checkpoint_ > 0) s.cache.keep(s.checkpoint_);
+  }
   s.known_ = hit.known;
   if (s.started) return;
   s.cached_tokens = hit.tokens;
@@ -179,10 +192,7 @@ bool Scheduler::advance(Sequence& s, int64_t count, bool may_preempt) {
   const int64_t end = s.cache.length() + count;
   mark_states(s, end);
   while (!s.cache.reserve(end)) {
-    if (!s.states_.empty()) {
-      unmark_states(s);
-      continue;
-    }
+    if (give_up_states(s)) continue;
     if (!may_preempt) return false;
     check(running_.size() > 1, "scheduler: one sequence alone fits its pools", "tokens", end);
     Sequence& victim = *running_.back();
@@ -214,11 +224,12 @@ void Scheduler::preempt(Sequence& s) {
 
 /// Recurrent layers keep a state where a later request may go on: at the end of the prompt, a block before it, since templates write what
 /// opens an answer otherwise in the next turn, where another prompt went a different way, at intervals, and where the output has got to.
+/// The one before the prompt's end, with the windows there, stays for as long as the sequence runs, however much it says.
 void Scheduler::mark_states(Sequence& s, int64_t end) {
   s.states_.clear();
-  if (!recurrent_ || !options_.enable_prefix_caching || !s.share_prefix) return;
-  const int64_t first = s.cache.length(), last = (s.prompt_tokens - 1) / block_tokens * block_tokens;
-  std::vector<int64_t> borders{last, last - block_tokens, s.known_};
+  const int64_t first = s.cache.length(), last = (s.prompt_tokens - 1) / block_tokens * block_tokens, before = last - block_tokens;
+  if (!recurrent_ || !shares(s)) return;
+  std::vector<int64_t> borders{last, before, s.known_, s.checkpoint_};
   if (end > s.prompt_tokens) borders.push_back(end / block_tokens * block_tokens);
   for (int64_t b = (first / options_.state_interval + 1) * options_.state_interval; b <= std::min(end, last); b += options_.state_interval)
     borders.push_back(b);
@@ -230,14 +241,26 @@ void Scheduler::mark_states(Sequence& s, int64_t end) {
 }
 
 void Scheduler::unmark_states(Sequence& s) {
-  for (int64_t border : s.states_) s.cache.forget(border);
+  for (int64_t border : s.states_)
+    if (border != s.checkpoint_) s.cache.forget(border);
   s.states_.clear();
+}
+
+/// Blocks are short: first the states of this step go, then what stays for a later turn. False if there is neither.
+bool Scheduler::give_up_states(Sequence& s) {
+  const auto dropped = std::erase_if(s.states_, [&](int64_t border) {
+    if (border != s.checkpoint_) s.cache.forget(border);
+    return border != s.checkpoint_;
+  });
+  if (dropped > 0 || s.checkpoint_ == 0) return dropped > 0;
+  s.states_.clear();
+  s.cache.forget(std::exchange(s.checkpoint_, 0));
+  return true;
 }
 
 void Scheduler::computed(const PlannedRow& row) {
   Sequence& s = *row.sequence;
-  if (options_.enable_prefix_caching && s.share_prefix)
-    prefixes_.add(s.place, s.cache, s.tokens, row.first + row.count, s.states_, row.first >= s.prompt_tokens);
+  if (shares(s)) prefixes_.add(s.place, s.cache, s.tokens, row.first + row.count, s.states_, row.first >= s.prompt_tokens);
   unmark_states(s);
 }
 
@@ -252,7 +275,10 @@ void Scheduler::failed() {
   }
 }
 
-void Scheduler::distrust(Sequence& s) { prefixes_.distrust(s.place, 0); }
+void Scheduler::distrust(Sequence& s) {
+  prefixes_.distrust(s.place, 0);
+  s.place.reset();
+}
 
 std::vector<Scheduler::Expired> Scheduler::expired(std::chrono::steady_clock::time_point now) const {
   std::vector<Expired> list;

@@ -205,6 +205,20 @@ TEST_F(SchedulerTest, OneOfManyComputesTheirCommonBeginning) {
   }
 }
 
+TEST_F(SchedulerTest, EqualTokensBehindOtherBeginningsAreNotWaitedFor) {
+  make({.max_num_seqs = 4, .max_num_batched_tokens = 64}, 4000);
+  Sequence& known = add(40, 1);
+  step();
+  scheduler_->remove(known);
+  Sequence& longer = add(400, 2);
+  auto& s = *sequences_.emplace_back(std::make_unique<Sequence>(*pools_));
+  s.tokens = longer.tokens;
+  std::copy(known.tokens.begin(), known.tokens.begin() + 32, s.tokens.begin());
+  s.prompt_tokens = s.length();
+  scheduler_->add(s);
+  EXPECT_TRUE(planned(step(), s)) << "its first 32 tokens are cached and those of the running one are others";
+}
+
 TEST_F(SchedulerTest, TheLeastImportantMakesRoomAndLosesNothing) {
   make({.max_num_seqs = 3, .max_num_batched_tokens = 64}, 144);  // 12 blocks
   ASSERT_EQ(pools_->group(0).size(), 12);

@@ -81,6 +81,8 @@ void ThreadedEngine::publish() {
   }
   if (events_.empty()) return;
   auto batch = events_.take();
+  for (const EngineEvent& e : batch)
+    if (e.end && !e.end->cause.empty()) log_warning("engine: a request ends: " + e.end->cause);
   if (!handler_) return;
   try {
     handler_(std::move(batch));
