@@ -17,8 +17,6 @@ using Clock = std::chrono::steady_clock;
 /// Logits of one step that scored prompts may take.
 constexpr int64_t scored_bytes = int64_t{64} << 20;
 
-double seconds(SteadyTime from, SteadyTime to) { return std::chrono::duration<double>(to - from).count(); }
-
 /// Pools keep more than the sequences need only if there is somebody to use it.
 CachePools::Checkpoints checkpoints(const EngineCoreOptions& options) {
   if (!options.scheduler.enable_prefix_caching) return {};
@@ -96,32 +94,25 @@ void EngineCore::cancel(RequestId id) {
 void EngineCore::expire(SteadyTime now) {
   for (const auto& [sequence, in_queue] : scheduler_.expired(now)) {
     Request& r = *by_sequence_.at(sequence);
-    if (in_queue)
-      end(r, EndReason::QueueTimeout, "the request waited too long for its turn");
-    else
-      end(r, EndReason::Timeout, "the request was not done by its deadline");
+    end(r, in_queue ? EndReason::QueueTimeout : EndReason::Timeout);
   }
 }
 
 void EngineCore::end_all(EndReason reason, const std::string& message) {
-  while (!requests_.empty()) end(*requests_.begin()->second, reason, message);
+  while (!requests_.empty()) end(*requests_.begin()->second, reason, {}, message);
 }
 
 /// The only way out of requests_; whatever else destroys a request leaves its ticket to say so.
-void EngineCore::end(Request& r, EndReason reason, std::string message, std::string cause) {
+void EngineCore::end(Request& r, EndReason reason, const std::string& cause, const std::string& message) {
   const auto now = Clock::now();
-  RequestBill bill;
-  const SteadyTime started = r.first_step.value_or(now), first = r.first_token.value_or(now);
-  bill.queue_seconds = seconds(r.submitted, started);
-  bill.prefill_seconds = seconds(started, first);
-  bill.decode_seconds = seconds(first, now);
+  RequestBill bill = bill_of(r.submitted, r.first_step, r.first_token, now);
   bill.prompt_tokens = r.prompt_tokens;
   bill.cached_tokens = r.cached_tokens;
   bill.generated_tokens = r.generated();
   bill.preemptions = r.preemptions;
   bill.cache_limit = r.cache_limit;
-  if (trace_) trace_->request(r.ticket.id(), r.submitted, started, first, now, bill);
-  r.ticket.end({reason, std::move(message), bill, std::move(cause)});
+  if (trace_) trace_->request(r.ticket.id(), r.submitted, r.first_step.value_or(now), r.first_token.value_or(now), now, bill);
+  r.ticket.end({reason, message.empty() ? client_message(reason) : message, bill, cause});
   scheduler_.remove(r);
   by_sequence_.erase(&r);
   requests_.erase(r.ticket.id());
@@ -194,8 +185,7 @@ bool EngineCore::step() {
 /// Nobody knows whose fault it was, unless only one was in the step: the scheduler finds out by running them one by one.
 void EngineCore::step_failed(const std::vector<PlannedRow>& rows, const std::exception& error) {
   scheduler_.failed();
-  if (rows.size() == 1)
-    return end(request_of(rows[0]), EndReason::Fault, "the engine failed while it worked on this request", error.what());
+  if (rows.size() == 1) return end(request_of(rows[0]), EndReason::Fault, error.what());
   log_warning("engine: a step of " + std::to_string(rows.size()) + " sequences failed: " + error.what());
 }
 
@@ -221,9 +211,9 @@ void EngineCore::deliver(Request& r, const PlannedRow& row, StepLogits& logits, 
     if (reason) end(r, *reason);
   } catch (const NotFinite& e) {
     scheduler_.distrust(r);
-    end(r, EndReason::NotFinite, "the model computed values that are not finite for this request", e.what());
+    end(r, EndReason::NotFinite, e.what());
   } catch (const std::exception& e) {
-    end(r, EndReason::Fault, "no token could be chosen for this request", e.what());
+    end(r, EndReason::Fault, e.what(), "no token could be chosen for this request");
   }
 }
 

@@ -43,7 +43,7 @@ class EngineCore {
   void deliver(Request& request, const PlannedRow& row, StepLogits& logits, size_t index);
   void score_prompt(Request& request, const PlannedRow& row, StepLogits& logits, size_t index);
   std::optional<EndReason> choose(Request& request, std::span<float> logits);
-  void end(Request& request, EndReason reason, std::string message = {}, std::string cause = {});
+  void end(Request& request, EndReason reason, const std::string& cause = {}, const std::string& message = {});
   Request& request_of(const PlannedRow& row) const;
 
   Model& model_;

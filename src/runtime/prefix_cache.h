@@ -33,7 +33,6 @@ class PrefixCache {
     Place(Place&& other) noexcept;
     Place& operator=(Place&& other) noexcept;
     void reset();
-    int64_t tokens() const { return blocks_ * block_tokens; }
 
    private:
     friend class PrefixCache;

@@ -282,6 +282,4 @@ std::vector<TokenLogprob> Scores::top(int count) const {
 
 TokenLogprob logprob_of(std::span<const float> logits, int32_t id) { return {id, Scores(logits).logprob(id)}; }
 
-std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int top) { return Scores(logits).top(top); }
-
 }  // namespace infernum

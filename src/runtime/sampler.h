@@ -76,7 +76,6 @@ class Scores {
 };
 
 TokenLogprob logprob_of(std::span<const float> logits, int32_t id);
-std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int top);
 
 /// A number in [0, 1) from (seed, position) alone (SplitMix64 finaliser, Steele et al. 2014).
 double uniform(uint64_t seed, int64_t position);

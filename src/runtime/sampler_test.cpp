@@ -343,19 +343,20 @@ TEST(Sampler, LogprobsAreThoseOfTheModel) {
   Logits shifted = logits;
   for (float& l : shifted) l += 1000;
   EXPECT_NEAR(logprob_of(shifted, 1).logprob, std::log(0.4), 1e-4) << "large logits do not overflow";
-  const auto top = top_logprobs(logits, 3);
+  const Logits equal{1, 1, 1}, one{-INFINITY, 0};
+  const auto top = Scores(logits).top(3);
   ASSERT_EQ(top.size(), 3u);
   EXPECT_EQ(top[0].id, 1);
   EXPECT_EQ(top[1].id, 3);
   EXPECT_EQ(top[2].id, 4);
   EXPECT_NEAR(top[2].logprob, std::log(0.2), 1e-6);
-  EXPECT_EQ(top_logprobs(logits, 100).size(), 5u);
-  EXPECT_TRUE(top_logprobs(logits, 0).empty());
-  EXPECT_EQ(top_logprobs(Logits{1, 1, 1}, 2)[1].id, 1) << "equals in the order of their ids";
-  EXPECT_EQ(top_logprobs(Logits{-INFINITY, 0}, 2)[1].logprob, -INFINITY);
+  EXPECT_EQ(Scores(logits).top(100).size(), 5u);
+  EXPECT_TRUE(Scores(logits).top(0).empty());
+  EXPECT_EQ(Scores(equal).top(2)[1].id, 1) << "equals in the order of their ids";
+  EXPECT_EQ(Scores(one).top(2)[1].logprob, -INFINITY);
   for (const Logits& bad : {Logits{1, NAN, 2}, Logits{1, INFINITY}, Logits(2, -INFINITY)}) {
     EXPECT_NE(error_of([&] { logprob_of(bad, 0); }).find("logprobs: "), std::string::npos);
-    EXPECT_NE(error_of([&] { top_logprobs(bad, 2); }).find("logprobs: "), std::string::npos);
+    EXPECT_NE(error_of([&] { Scores(bad).top(2); }).find("logprobs: "), std::string::npos);
   }
 }
 

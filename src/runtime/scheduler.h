@@ -85,7 +85,6 @@ class Scheduler {
   int64_t running() const { return static_cast<int64_t>(running_.size()); }
   int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
   uint64_t preemptions() const { return preemptions_; }
-  const PrefixCache& prefixes() const { return prefixes_; }
 
  private:
   using List = std::vector<Sequence*>;

@@ -111,7 +111,7 @@ void ThreadedEngine::stop() {
 
 void ThreadedEngine::main() {
   EndReason reason = EndReason::Shutdown;
-  std::string message = "the engine was stopped";
+  std::string message = client_message(reason);
   try {
     loop();
   } catch (const std::exception& e) {
