@@ -53,11 +53,18 @@ struct RequestBill {
   CacheLimit cache_limit = CacheLimit::Unseen;
 };
 
+/// A bill of the times alone; what did not happen takes the place of what came after it.
+RequestBill bill_of(SteadyTime submitted, std::optional<SteadyTime> started, std::optional<SteadyTime> first_token, SteadyTime end);
+
 struct RequestEnd {
   EndReason reason = EndReason::Fault;
   std::string message;  ///< of a failure, fit for a client: no paths, no prompt text
   RequestBill bill;
+  std::string cause = {};  ///< of a failure, for the operator
 };
+
+/// What a client is told of such a failure; empty if it is none.
+std::string client_message(EndReason reason);
 
 /// What one step did for one request.
 struct EngineEvent {
