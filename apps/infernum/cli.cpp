@@ -270,7 +270,7 @@ int main(int argc, char** argv) {
     const CLI::App& chosen = *root.get_subcommands().front();
     const std::string command = command_name(chosen.get_subcommands().empty() ? chosen : *chosen.get_subcommands().front());
     const int code = command == "run"                ? run(run_flags)
-                     : command == "serve"            ? serve(serve_flags)
+                     : command == "serve"            ? serve(argc, argv)
                      : command == "bench serve"      ? bench_serve(bench_serve_flags)
                      : command == "bench throughput" ? bench_throughput(bench_throughput_flags)
                      : command == "bench"            ? bench(bench_flags)

@@ -96,11 +96,12 @@ class Talk {
     std::string before = chat_ ? "" : printable(prompt);
     const Interruptible guard;
     try {
-      last_ = generator_.continue_with(request, [&before](size_t, const std::string& text) {
+      const auto print = [&before](size_t, const std::string& text) {
         std::fputs((std::exchange(before, "") + printable(text)).c_str(), stdout);
         std::fflush(stdout);
         return !Interruptible::interrupted();
-      });
+      };
+      last_ = std::move(generator_.run({request}, print)[0]);
     } catch (const Error& e) {
       if (chat_) messages_.erase(messages_.size() - 1);
       if (dynamic_cast<const NotFinite*>(&e)) explain(e, request);

@@ -50,9 +50,13 @@ class Progress {
     std::unique_lock lock(mutex_);
     while (!wake_.wait_for(lock, std::chrono::milliseconds(lines_ && !terminal ? 5000 : 1000), [this] { return done_; })) {
       const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      std::fprintf(stderr, "%s%s ... %.0f s, %s%s", terminal ? "\r\033[K" : "", what_.c_str(), seconds,
-                   human_bytes(static_cast<double>(resident_memory())).c_str(), terminal ? "" : "\n");
-      std::fflush(stderr);
+      char line[200];
+      std::snprintf(line, sizeof line, "%s ... %.0f s, %s", what_.c_str(), seconds,
+                    human_bytes(static_cast<double>(resident_memory())).c_str());
+      if (terminal)
+        std::fprintf(stderr, "\r\033[K%s", line);
+      else
+        log_info(line);
       lines_++;
     }
   }
