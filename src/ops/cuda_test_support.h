@@ -10,7 +10,6 @@
 #include "backends/cuda/transfer.h"
 #endif
 
-<<<<<<< HEAD
 #ifdef INFERNUM_HAS_CUDA
 namespace infernum {
 /// Beside Queue, where test::poison() finds it although it comes later.
@@ -26,20 +25,7 @@ namespace infernum::test {
 inline void copy_bytes(Queue<Cuda>& queue, void* to, const std::vector<std::byte>& bytes) {
   queue.synchronize();  // `to` may be of the pool, with work on it under way
   upload(queue, to, bytes);
-=======
-#ifdef INFERNUM_HAS_CUDA
-namespace infernum {
-/// For test::poison(), which finds it through its first argument.
-inline void fill_with_ones(Queue<Cuda>& queue, void* memory, size_t bytes) {
-  ASSERT_EQ(cudaMemsetAsync(memory, 0xff, bytes, queue.stream), cudaSuccess);
->>>>>>> cuda_attn
 }
-}  // namespace infernum
-#endif
-
-namespace infernum::test {
-
-#ifdef INFERNUM_HAS_CUDA
 
 /// body(Fixture<Cuda>&) on the first device; where there is none, the test reports itself as skipped.
 template <class F>
