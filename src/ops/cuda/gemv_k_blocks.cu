@@ -3,7 +3,7 @@
 
 namespace infernum::cuda {
 
-void gemv_k_blocks(Queue<Cuda>& q, std::string_view op, const Operands& a, const Int8Rows* x) {
+void gemv_k_blocks(Queue<Cuda>& q, std::string_view op, const Operands& a, const Activations& x) {
   switch (a.w_type) {
     case DType::Q2_K: return gemv_of_blocks<BlockQ2_K>(q, op, a, x);
     case DType::Q3_K: return gemv_of_blocks<BlockQ3_K>(q, op, a, x);

@@ -3,7 +3,7 @@
 
 namespace infernum::cuda {
 
-void gemv_other_blocks(Queue<Cuda>& q, std::string_view op, const Operands& a, const Int8Rows* x) {
+void gemv_other_blocks(Queue<Cuda>& q, std::string_view op, const Operands& a, const Activations& x) {
   switch (a.w_type) {
     case DType::IQ4_XS: return gemv_of_blocks<BlockIQ4_XS>(q, op, a, x);
     case DType::IQ3_S: return gemv_of_blocks<BlockIQ3_S>(q, op, a, x);

@@ -3,7 +3,7 @@
 
 namespace infernum::cuda {
 
-void gemv_simple_blocks(Queue<Cuda>& q, std::string_view op, const Operands& a, const Int8Rows* x) {
+void gemv_simple_blocks(Queue<Cuda>& q, std::string_view op, const Operands& a, const Activations& x) {
   switch (a.w_type) {
     case DType::Q4_0: return gemv_of_blocks<BlockQ4_0>(q, op, a, x);
     case DType::Q4_1: return gemv_of_blocks<BlockQ4_1>(q, op, a, x);
