@@ -87,7 +87,7 @@ TEST_P(CudaGolden, AWrongEpsilonIsSeen) {
   const auto at = config.find("norm_eps\":");
   ASSERT_NE(at, std::string::npos);
   const auto end = config.find_first_of(",}\n", at);
-  config.replace(at, end - at, "norm_eps\": 0.01");
+  config.replace(at, end - at, "norm_eps\": 1.0");
   ModelOptions options;
   options.place.cuda = true;
   const auto model =

@@ -45,6 +45,8 @@ struct Queue<Cuda> {
   void synchronize();
   /// At least `bytes` of device memory for the kernel that is submitted next; contents undefined.
   void* scratch(int64_t bytes);
+  /// At least `bytes` of host memory that the device copies to and from without a stop in between; for one copy at a time.
+  void* pinned(int64_t bytes);
   BlasLt& blas();
 
   const CudaProperties properties;
@@ -53,8 +55,8 @@ struct Queue<Cuda> {
   PlacedWeights placed;
 
  private:
-  std::shared_ptr<void> scratch_;
-  int64_t scratch_bytes_ = 0;
+  std::shared_ptr<void> scratch_, pinned_;
+  int64_t scratch_bytes_ = 0, pinned_bytes_ = 0;
   std::unique_ptr<BlasLt> blas_;
 };
 

@@ -48,17 +48,17 @@ std::vector<float> to_host(Queue<Cuda>& queue, const View<Cuda>& view) {
   std::vector<float> values(static_cast<size_t>(view.elements()));
   if (values.empty()) return values;
   const auto width = static_cast<size_t>(bytes_of(view.dtype, view.cols())), height = static_cast<size_t>(view.rows());
-  std::vector<std::byte> raw(width * height);
-  cuda_check(cudaMemcpy2DAsync(raw.data(), width, view.data, static_cast<size_t>(bytes_of(view.dtype, view.stride)), width, height,
+  void* raw = queue.pinned(static_cast<int64_t>(width * height));
+  cuda_check(cudaMemcpy2DAsync(raw, width, view.data, static_cast<size_t>(bytes_of(view.dtype, view.stride)), width, height,
                                cudaMemcpyDeviceToHost, queue.stream),
              "copy from the device");
   queue.synchronize();
   const auto convert = [&]<class T>(Type<T>) {
-    const T* in = reinterpret_cast<const T*>(raw.data());
+    const T* in = static_cast<const T*>(raw);
     for (float& v : values) v = static_cast<float>(*in++);
   };
   if (view.dtype == DType::F32)
-    std::memcpy(values.data(), raw.data(), raw.size());
+    std::memcpy(values.data(), raw, width * height);
   else if (view.dtype == DType::I32)
     convert(Type<int32_t>{});
   else

@@ -8,10 +8,6 @@
 namespace infernum {
 namespace {
 
-bool aligned(const View<Cuda>& v, int64_t bytes) {
-  return reinterpret_cast<uintptr_t>(v.data) % static_cast<uintptr_t>(bytes) == 0 && v.stride * info(v.dtype).bytes % bytes == 0;
-}
-
 /// Tensor cores multiply q and cache of one 16-bit type. A step of single tokens takes one kernel; any other step one for the prompts
 /// and, where there are several sequences, one more for those of a single token, whose keys it splits.
 bool attend_on_tensor_cores(Queue<Cuda>& queue, cuda::AttentionWork w, DType cache, int64_t tokens, int64_t blocks) {
@@ -36,9 +32,8 @@ void kernel(Attention, Queue<Cuda>& queue, View<Cuda> y, View<Cuda> q, View<Cuda
   w.chunk = p.chunk;
   w.scale = p.scale;
   w.softcap = p.softcap;
-  const bool half = q.dtype == DType::F16 || q.dtype == DType::BF16;
-  if (half && k_cache.dtype == q.dtype && y.dtype == q.dtype && aligned(q, 16) && aligned(y, 4) && aligned(k_cache, 16) &&
-      aligned(v_cache, 16) && attend_on_tensor_cores(queue, w, k_cache.dtype, tokens, blocks))
+  if (cuda::of_one_half_type(y, q, k_cache) && cuda::aligned(v_cache, 16) &&
+      attend_on_tensor_cores(queue, w, k_cache.dtype, tokens, blocks))
     return;
   attend_general(queue, w, k_cache.dtype, tokens, blocks);
 }

@@ -87,6 +87,19 @@ bool attend_decode(Queue<Cuda>& queue, const AttentionWork& work, DType cache, i
 /// Tiles of tokens of one sequence, likewise; leaves sequences of one token out if work.single_tokens.
 bool attend_prefill(Queue<Cuda>& queue, const AttentionWork& work, DType cache, int64_t tokens);
 
+/// Latents, for q, y and cache of one 16-bit type; false: no kernel for the dimensions. Sets tiles and splits itself.
+bool attend_latents(Queue<Cuda>& queue, const AttentionWork& work, DType cache, int64_t tokens, int64_t blocks);
+
+/// What is not one row after the other in steps of `bytes` cannot be copied in such pieces.
+inline bool aligned(const View<Cuda>& v, int64_t bytes) {
+  return reinterpret_cast<uintptr_t>(v.data) % static_cast<uintptr_t>(bytes) == 0 && v.stride * info(v.dtype).bytes % bytes == 0;
+}
+/// Whether tensor cores can multiply q with the cache.
+inline bool of_one_half_type(const View<Cuda>& y, const View<Cuda>& q, const View<Cuda>& cache) {
+  return (q.dtype == DType::F16 || q.dtype == DType::BF16) && cache.dtype == q.dtype && y.dtype == q.dtype && aligned(q, 16) &&
+         aligned(y, 4) && aligned(cache, 16);
+}
+
 /// Any types and sizes, in f32. Sets tiles and splits itself.
 void attend_general(Queue<Cuda>& queue, AttentionWork work, DType cache, int64_t tokens, int64_t blocks);
 

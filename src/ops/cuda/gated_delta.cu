@@ -23,7 +23,7 @@ struct DeltaWork {
 
 /// `chunk` tokens as f32: q and k of length 1, q times dk^-0.5, padded with zeros to `Dk` components.
 template <int Dk>
-struct Tokens {
+struct alignas(16) Tokens {
   float q[chunk][Dk], k[chunk][Dk], v[chunk][columns];
   float decay[chunk], beta[chunk], qk[chunk];  ///< qk: product of q and k
 };

@@ -1,4 +1,5 @@
-// LatentAttention for every type and size: plain multiply-adds in f32. One cached row per token is key and value of every head.
+// LatentAttention: which kernel takes what, and the one for every type and size: plain multiply-adds in f32. One cached row per token is
+// key and value of every head.
 #include <algorithm>
 
 #include "backends/cuda/launch.cuh"
@@ -123,6 +124,7 @@ void kernel(LatentAttention, Queue<Cuda>& queue, View<Cuda> y, View<Cuda> q, Vie
   w.heads = w.group = static_cast<int>(q.cols() / w.key_dim);
   w.kv_heads = 1;
   w.scale = p.scale;
+  if (of_one_half_type(y, q, latent) && attend_latents(queue, w, latent.dtype, tokens, blocks)) return;
   dispatch_float(latent.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
     constexpr int wide = 16 / sizeof(T);

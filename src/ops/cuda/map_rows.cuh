@@ -2,6 +2,7 @@
 // 16-byte accesses where all rows are aligned to them.
 #pragma once
 #include <algorithm>
+#include <cstring>
 #include <type_traits>
 
 #include "backends/cuda/device.cuh"
@@ -45,7 +46,15 @@ __device__ void store(T* p, const Pack<float, V>& x, int64_t count, bool vectors
     Pack<T, V> raw;
 #pragma unroll
     for (int i = 0; i < V; i++) raw.values[i] = from_float<T>(x.values[i]);
-    *reinterpret_cast<Pack<T, V>*>(p) = raw;
+    // As words: nvcc splits some assignments of the struct into its elements.
+    using Word = std::conditional_t<sizeof raw == 8, uint2, uint4>;
+    static_assert(sizeof raw % sizeof(Word) == 0);
+#pragma unroll
+    for (size_t i = 0; i < sizeof raw / sizeof(Word); i++) {
+      Word word;
+      memcpy(&word, reinterpret_cast<const char*>(&raw) + i * sizeof word, sizeof word);
+      reinterpret_cast<Word*>(p)[i] = word;
+    }
   } else {
 #pragma unroll
     for (int i = 0; i < V; i++)
@@ -54,10 +63,14 @@ __device__ void store(T* p, const Pack<float, V>& x, int64_t count, bool vectors
 }
 
 /// Whether V elements from any multiple of V on, in each of `n` rows, are aligned for load() and store().
-template <int V, class R>
-bool aligned(const R& rows, int64_t n) {
-  constexpr auto bytes = sizeof(*rows.data) * V < 16 ? sizeof(*rows.data) * V : 16;
+template <int V, class T>
+bool aligned(const Rows<T>& rows, int64_t n) {
+  constexpr size_t bytes = std::min<size_t>(sizeof(T) * V, 16);
   return reinterpret_cast<uintptr_t>(rows.data) % bytes == 0 && (n <= 1 || rows.stride % V == 0);
+}
+template <int V, class T>
+bool aligned(const IndexedRows<T>& rows, int64_t) {
+  return aligned<V>(Rows<T>{rows.data, rows.stride}, 2);  // even one row may lie anywhere
 }
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -83,7 +83,7 @@ __global__ __launch_bounds__(1024) void norm_rows_kernel(Rows<Y> y, Source sourc
   }
 #pragma unroll
   for (int p = 0; p < packs; p++) squares += sum_of_squares(x[p], mean, width - begin - p * step);
-  const float factor = 1.f / sqrtf(row_sum(squares) / static_cast<float>(n) + eps);
+  const float factor = rsqrtf(row_sum(squares) / static_cast<float>(n) + eps);
   const auto finish = [&](Pack<float, V> v, const Pack<float, V>& weight, int64_t c) {
 #pragma unroll
     for (int i = 0; i < V; i++) v.values[i] = (v.values[i] - mean) * factor * weight.values[i];

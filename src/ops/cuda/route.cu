@@ -42,15 +42,19 @@ __device__ void take_largest(unsigned* keys, int n, int count, const F& on_chose
   __syncwarp();
 }
 
-/// Of c[0 .. n-1] the largest, or the sum of the two largest; NaN does not count.
-__device__ float group_score(const float* c, int n, bool largest_only) {
+/// Of c[0 .. n-1] the largest, or the sum of the two largest; NaN does not count. Begins at `start`, so that lanes that read groups of 32
+/// do not meet in one bank of shared memory.
+__device__ float group_score(const float* c, int n, int start, bool largest_only) {
   float first = -INFINITY, second = -INFINITY;
+#pragma unroll 4
   for (int i = 0; i < n; i++) {
-    if (c[i] > first) {
+    const int at = start + i;
+    const float v = c[at < n ? at : at - n];
+    if (v > first) {
       second = first;
-      first = c[i];
-    } else if (c[i] > second) {
-      second = c[i];
+      first = v;
+    } else if (v > second) {
+      second = v;
     }
   }
   return largest_only ? first : first + second;
@@ -96,7 +100,7 @@ __global__ void route_kernel(Rows<float> weights, Rows<int32_t> ids, Rows<const 
   const bool grouped = p.kept_groups < p.groups, largest_only = p.group_score == RouteParams::Max;
   if (grouped) {
     const float* judged = largest_only || bias ? choice : scores;
-    for (int g = lane; g < p.groups; g += 32) group_keys[g] = sort_key(group_score(judged + g * size, size, largest_only));
+    for (int g = lane; g < p.groups; g += 32) group_keys[g] = sort_key(group_score(judged + g * size, size, g % size, largest_only));
     take_largest(group_keys, p.groups, p.kept_groups, [](int, int) {});
   }
   for (int e = lane; e < experts; e += 32) keys[e] = grouped && group_keys[e / size] != 0 ? 0 : sort_key(choice[e]);
