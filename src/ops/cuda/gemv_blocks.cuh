@@ -56,7 +56,7 @@ constexpr int chunk_bytes = 1024 / block_elements<Block>* static_cast<int>(sizeo
 template <class Block>
 constexpr int chunk_room = (chunk_bytes<Block> + 15) / 16 * 16 + 32;
 
-constexpr int most_warps = 16;
+constexpr int fewest_warps = 4, most_warps = 16;
 
 /// Chunks of R rows under way to a warp: about 5 KiB, of which 16 warps keep the memory busy.
 template <class Block, int R>
@@ -142,6 +142,8 @@ __global__ void __launch_bounds__(most_warps * 32, 1) int8_times_blocks(Operands
   const int64_t groups = (a.n + R - 1) / R, stride = static_cast<int64_t>(gridDim.x) * warps;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * warps + threadIdx.x / 32;
   unsigned char* rooms = shared + threadIdx.x / 32 * (depth * room);
+  let_successor_begin();
+  if (a.chosen.ids) wait_for_predecessor();  // it may have chosen
   Task ahead(a, min(first, tasks - 1), groups, R), now = ahead;
   ahead.index = now.index = first;
   for (int s = 0; s < depth - 1; s++) {
@@ -151,6 +153,7 @@ __global__ void __launch_bounds__(most_warps * 32, 1) int8_times_blocks(Operands
     }
     asm volatile("cp.async.commit_group;" ::: "memory");
   }
+  if (!a.chosen.ids) wait_for_predecessor();
   Int8Rows x = given;
   if constexpr (rounds_itself) {
     x = Int8Rows::at(shared + warps * (depth * room), x_rows * runs);
@@ -209,13 +212,15 @@ void launch_int8(Queue<Cuda>& q, std::string_view op, Operands a, const Activati
   const int64_t pairs = a.chosen.ids ? a.m : 1, tasks = (a.n + R - 1) / R * pairs;
   if (a.chosen.ids) a.m = 1;
   const int64_t per_warp = stages<Block, R> * R * chunk_room<Block>, rounded = x.rounded ? 0 : x.rows * (a.k / 32) * Int8Rows::bytes_of_run;
-  int warps = most_warps;
+  // Spread over all multiprocessors before any gets many warps; a few more than have tasks help to round.
+  const int64_t processors = q.properties.multiprocessors;
+  int warps = static_cast<int>(std::clamp<int64_t>((tasks + processors - 1) / processors, fewest_warps, most_warps));
   while (warps > 1 && warps * per_warp + rounded > q.properties.shared_bytes_per_block) warps--;
-  const int64_t most = static_cast<int64_t>(warps) * q.properties.multiprocessors, turns = (tasks + most - 1) / most;
-  const int64_t used = (tasks + turns - 1) / turns, blocks = std::min<int64_t>((used + warps - 1) / warps, q.properties.multiprocessors);
+  const int64_t most = warps * processors, turns = (tasks + most - 1) / most, used = (tasks + turns - 1) / turns;
+  const int64_t blocks = std::min((used + warps - 1) / warps, processors);
   launch(q, op, int8_times_blocks<Block, X, M, R>,
-         {dim3(static_cast<unsigned>(blocks)), static_cast<unsigned>(warps * 32), static_cast<size_t>(warps * per_warp + rounded)}, {}, a,
-         x.given, x.rows, tasks);
+         {dim3(static_cast<unsigned>(blocks)), static_cast<unsigned>(warps * 32), static_cast<size_t>(warps * per_warp + rounded), true},
+         {}, a, x.given, x.rows, tasks);
 }
 
 template <class Block, int M>
@@ -232,8 +237,11 @@ void gemv_of_blocks(Queue<Cuda>& q, std::string_view op, const Operands& a, cons
   const int64_t m = a.chosen.ids ? 1 : a.m;
   if (a.x_type == DType::F32) return m == 1 ? launch_floats<Block, 1>(q, op, a) : launch_floats<Block, 8>(q, op, a);
   if (!x.rounded) {
-    if (m == 1 && a.x_type == DType::BF16) return launch_int8<Block, __nv_bfloat16, 1, 2>(q, op, a, x);
-    if (m == 1) return launch_int8<Block, __half, 1, 2>(q, op, a, x);
+    // Single rows where there are few, so that more warps have tasks.
+    const bool few = a.n * (a.chosen.ids ? a.m : 1) < int64_t{16} * q.properties.multiprocessors;
+    if (m == 1 && a.x_type == DType::BF16)
+      return few ? launch_int8<Block, __nv_bfloat16, 1, 1>(q, op, a, x) : launch_int8<Block, __nv_bfloat16, 1, 2>(q, op, a, x);
+    if (m == 1) return few ? launch_int8<Block, __half, 1, 1>(q, op, a, x) : launch_int8<Block, __half, 1, 2>(q, op, a, x);
     fail("matmul: activations of several rows are rounded beforehand", m);
   }
   if (m == 1) return launch_int8<Block, void, 1, 2>(q, op, a, x);

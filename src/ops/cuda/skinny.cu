@@ -29,22 +29,28 @@ __global__ void __launch_bounds__(warps * 32) multiply_skinny(Operands a) {
   __shared__ float parts[warps][tile_rows][8 * N + 1];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, row = lane / 4, part = lane % 4;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * tile_rows;
+  let_successor_begin();
   const T* w[2];
   const T* x[N];
   for (int i = 0; i < 2; i++) w[i] = static_cast<const T*>(a.w) + min(first + row + 8 * i, a.n - 1) * a.w_stride;
   for (int j = 0; j < N; j++) x[j] = static_cast<const T*>(a.x) + min(static_cast<int64_t>(row + 8 * j), a.m - 1) * a.x_stride;
   float sum[N][4] = {};
-  for (int64_t k0 = (warp * unroll * 4 + part) * 8; k0 - part * 8 < a.k; k0 += warps * unroll * 32) {
-    uint4 weights[unroll][2], in[unroll][N];
+  uint4 weights[unroll][2];
+  const auto load = [&](int64_t k0) {
 #pragma unroll
-    for (int u = 0; u < unroll; u++) {
-      const int64_t k = k0 + 32 * u;
-      const bool inside = k < a.k;
+    for (int u = 0; u < unroll; u++)
 #pragma unroll
-      for (int i = 0; i < 2; i++) weights[u][i] = inside ? load_streaming(w[i] + k) : uint4{};
+      for (int i = 0; i < 2; i++) weights[u][i] = k0 + 32 * u < a.k ? load_streaming(w[i] + k0 + 32 * u) : uint4{};
+  };
+  int64_t k0 = (warp * unroll * 4 + part) * 8;
+  load(k0);
+  wait_for_predecessor();
+  while (k0 - part * 8 < a.k) {  // the same for all lanes
+    uint4 in[unroll][N];
 #pragma unroll
-      for (int j = 0; j < N; j++) in[u][j] = inside ? *reinterpret_cast<const uint4*>(x[j] + k) : uint4{};
-    }
+    for (int u = 0; u < unroll; u++)
+#pragma unroll
+      for (int j = 0; j < N; j++) in[u][j] = k0 + 32 * u < a.k ? *reinterpret_cast<const uint4*>(x[j] + k0 + 32 * u) : uint4{};
 #pragma unroll
     for (int u = 0; u < unroll; u++) {
       const uint32_t low[4] = {weights[u][0].x, weights[u][1].x, weights[u][0].y, weights[u][1].y};
@@ -55,6 +61,8 @@ __global__ void __launch_bounds__(warps * 32) multiply_skinny(Operands a) {
         multiply_tile<T>(sum[j], high, in[u][j].z, in[u][j].w);
       }
     }
+    k0 += warps * unroll * 32;
+    load(k0);
   }
 #pragma unroll
   for (int j = 0; j < N; j++)
@@ -71,7 +79,7 @@ __global__ void __launch_bounds__(warps * 32) multiply_skinny(Operands a) {
 
 template <class T>
 void launch_skinny(Queue<Cuda>& q, std::string_view op, const Operands& a) {
-  const Grid grid{dim3(static_cast<unsigned>((a.n + tile_rows - 1) / tile_rows)), warps * 32};
+  const Grid grid{dim3(static_cast<unsigned>((a.n + tile_rows - 1) / tile_rows)), warps * 32, 0, true};
   if (a.m <= 8)
     launch(q, op, multiply_skinny<T, 1>, grid, {}, a);
   else
