@@ -56,6 +56,20 @@ struct alignas(sizeof(T) * N <= 16 ? sizeof(T) * N : 16) Pack {
   T values[N];
 };
 
+/// From here on the next kernel of the stream may begin, if it was launched `early`; at the top of a kernel that leaves room for it.
+__device__ inline void let_successor_begin() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+/// Until the kernels before this one are done and their results visible. Every kernel that is launched `early` calls it on all paths,
+/// also where it reads no results: who comes after it relies on that.
+__device__ inline void wait_for_predecessor() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 __device__ inline float warp_sum(float x) {
   for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(0xffffffffu, x, step);
   return x;

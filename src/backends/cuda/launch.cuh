@@ -14,6 +14,9 @@ struct Grid {
   dim3 blocks;
   dim3 threads;
   size_t shared = 0;  ///< dynamic shared memory in bytes; more than 48 KiB is asked for
+  /// May begin while the kernel before it on the stream still runs: it reads weights at most before wait_for_predecessor() (device.cuh),
+  /// and writes nothing.
+  bool early = false;
 };
 
 inline std::string describe(const View<Cuda>& v) {
@@ -31,8 +34,13 @@ void launch(Queue<Cuda>& q, std::string_view op, void (*function)(P...), const G
     cuda_check(cudaFuncSetAttribute(reinterpret_cast<const void*>(function), cudaFuncAttributeMaxDynamicSharedMemorySize,
                                     static_cast<int>(grid.shared)),
                op);
-  function<<<grid.blocks, grid.threads, grid.shared, q.stream>>>(static_cast<P>(arguments)...);
-  const cudaError_t error = cudaGetLastError();
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{grid.blocks, grid.threads, grid.shared, q.stream, &early, 0};
+  // Code made for older devices runs on newer ones, but does not wait.
+  if (grid.early && q.properties.major == 9) config.numAttrs = 1;
+  const cudaError_t error = cudaLaunchKernelEx(&config, function, static_cast<P>(arguments)...);
   if (error == cudaSuccess) [[likely]]
     return;
   std::string text = std::string(op) + " with " + std::to_string(grid.blocks.x) + "x" + std::to_string(grid.blocks.y) + "x" +

@@ -24,12 +24,15 @@ __device__ void join(float (&sum)[R][M], int split) {
 }
 
 /// Floor: the bytes of w over the memory's bandwidth. A warp owns R rows of w and a split-th of k, `split` warps of a block the same rows;
-/// each lane holds U * R loads of 16 bytes in flight. Grid: (n / (R * warps / split), pairs). k is a multiple of a load, all rows aligned.
+/// each lane holds U * R loads of 16 bytes in flight, the first of them before the activations are there. Grid: (n / (R * warps / split),
+/// pairs). k is a multiple of a load, all rows aligned.
 template <class X, class W, int M, int R, int U>
 __global__ void __launch_bounds__(warps * 32) stream_rows(Operands a, int split) {
   constexpr int V = per_load<W>;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int64_t first = (static_cast<int64_t>(blockIdx.x) * (warps / split) + warp / split) * R;
+  let_successor_begin();
+  if (a.chosen.ids) wait_for_predecessor();  // it may have chosen
   const Source from = source(a, blockIdx.y);
   const int rows = static_cast<int>(min(a.m, int64_t{M}));
   const W* w[R];
@@ -37,30 +40,42 @@ __global__ void __launch_bounds__(warps * 32) stream_rows(Operands a, int split)
   for (int r = 0; r < R; r++) w[r] = reinterpret_cast<const W*>(from.w) + min(first + r, a.n - 1) * a.w_stride;
   for (int j = 0; j < M; j++) x[j] = static_cast<const X*>(a.x) + (from.x_row + min(j, rows - 1)) * a.x_stride;
   float sum[R][M] = {};
-  const int loads = static_cast<int>(a.k / V);
-  for (int c0 = warp % split * 32 + lane; c0 < loads; c0 += 32 * split * U) {
-    Pack<W, V> weights[U][R];
+  const int loads = static_cast<int>(a.k / V), step = 32 * split;
+  uint4 weights[U][R];
+  const auto load = [&](int c0) {
 #pragma unroll
     for (int u = 0; u < U; u++)
 #pragma unroll
       for (int r = 0; r < R; r++) {
-        const int c = min(c0 + u * 32 * split, loads - 1);
-        const uint4 bits = load_streaming(w[r] + static_cast<int64_t>(c) * V);
-        weights[u][r] = *reinterpret_cast<const Pack<W, V>*>(&bits);
+        weights[u][r] = load_streaming(w[r] + static_cast<int64_t>(min(c0 + u * step, loads - 1)) * V);
       }
+  };
+  int c0 = warp % split * 32 + lane;
+  load(c0);
+  if (!a.chosen.ids) wait_for_predecessor();
+  while (c0 < loads) {
 #pragma unroll
     for (int u = 0; u < U; u++) {
-      const int c = c0 + u * 32 * split;
+      const int c = c0 + u * step;
       if (c >= loads) break;
+      Pack<W, V> values[R];
+#pragma unroll
+      for (int r = 0; r < R; r++) {
+        uint4& bits = weights[u][r];  // kept as they are until here: as floats they would fill twice the registers
+        asm volatile("" : "+r"(bits.x), "+r"(bits.y), "+r"(bits.z), "+r"(bits.w));
+        values[r] = *reinterpret_cast<const Pack<W, V>*>(&bits);
+      }
 #pragma unroll
       for (int j = 0; j < M; j++) {
         const auto in = *reinterpret_cast<const Pack<X, V>*>(x[j] + static_cast<int64_t>(c) * V);
 #pragma unroll
         for (int r = 0; r < R; r++)
 #pragma unroll
-          for (int i = 0; i < V; i++) sum[r][j] = fmaf(to_float(weights[u][r].values[i]), to_float(in.values[i]), sum[r][j]);
+          for (int i = 0; i < V; i++) sum[r][j] = fmaf(to_float(values[r].values[i]), to_float(in.values[i]), sum[r][j]);
       }
     }
+    c0 += step * U;
+    if (c0 < loads) load(c0);
   }
 #pragma unroll
   for (int r = 0; r < R; r++)
@@ -107,7 +122,8 @@ void launch_stream(Queue<Cuda>& q, std::string_view op, const Operands& a) {
   Operands b = a;
   if (a.chosen.ids) b.m = 1;
   launch(q, op, stream_rows<X, W, M, R, U>,
-         {dim3(static_cast<unsigned>((groups + per_block - 1) / per_block), static_cast<unsigned>(pairs)), warps * 32}, {}, b, split);
+         {dim3(static_cast<unsigned>((groups + per_block - 1) / per_block), static_cast<unsigned>(pairs)), warps * 32, 0, true}, {}, b,
+         split);
 }
 
 template <class X, class W>

@@ -56,56 +56,76 @@ constexpr int chunk_bytes = 1024 / block_elements<Block>* static_cast<int>(sizeo
 template <class Block>
 constexpr int chunk_room = (chunk_bytes<Block> + 15) / 16 * 16 + 32;
 
-constexpr int most_warps = 16;
+constexpr int fewest_warps = 4, most_warps = 16;
 
 /// Chunks of R rows under way to a warp: about 5 KiB, of which 16 warps keep the memory busy.
 template <class Block, int R>
 constexpr int stages = std::clamp(5120 / (R * chunk_room<Block>), 3, 8);
 
-__device__ inline void copy_16(void* shared, const void* global) {
-  const auto at = static_cast<unsigned>(__cvta_generic_to_shared(shared));
-  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(at), "l"(global) : "memory");
+__device__ inline void copy_16(unsigned shared, const void* global) {
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(shared), "l"(global) : "memory");
 }
 
-/// The position of a warp in its list of tasks: R rows of w for a pair, chunk by chunk. Every `stride`-th task is its own.
-struct Task {
-  int64_t index, groups;
-  int chunk = 0;
+/// The way of a warp through its tasks, every `stride`-th: R rows of w for a pair, chunk by chunk.
+template <class Block, int R>
+struct Walk {
+  int task, left;  ///< left: bytes of the rows from this chunk on
   Source from;
-  int64_t row = 0;
+  int row;
+  const std::byte* w[R];  ///< the chunk, of each row
 
-  __device__ Task(const Operands& a, int64_t first, int64_t all_groups, int rows) : index(first), groups(all_groups) { find(a, rows); }
-  __device__ void find(const Operands& a, int rows) {
-    row = index % groups * rows;
-    from = source(a, index / groups);
+  /// Operands and what follows from them.
+  struct Plan {
+    const Operands& a;
+    int tasks, groups, stride, row_bytes;
+  };
+
+  __device__ Walk(const Plan& p, int first) : task(first) { find(p); }
+  __device__ bool ended(const Plan& p) const { return task >= p.tasks; }
+  __device__ void find(const Plan& p) {
+    if (ended(p)) return;
+    row = (p.a.chosen.ids ? task % p.groups : task) * R;
+    from = source(p.a, p.a.chosen.ids ? task / p.groups : 0);
+    left = p.row_bytes;
+#pragma unroll
+    for (int r = 0; r < R; r++) w[r] = from.w + min(static_cast<int64_t>(row + r), p.a.n - 1) * p.row_bytes;
   }
-  __device__ void advance(const Operands& a, int chunks, int64_t stride, int64_t tasks, int rows) {
-    if (++chunk < chunks) return;
-    chunk = 0, index += stride;
-    if (index < tasks) find(a, rows);
+  /// Whether this is the last chunk of its task.
+  __device__ bool at_end() const { return left <= chunk_bytes<Block>; }
+  __device__ void advance(const Plan& p) {
+    if (at_end()) {
+      task += p.stride;
+      return find(p);
+    }
+    left -= chunk_bytes<Block>;
+#pragma unroll
+    for (int r = 0; r < R; r++) w[r] += chunk_bytes<Block>;
+  }
+
+  __device__ static unsigned head(const std::byte* p) { return static_cast<unsigned>(reinterpret_cast<uintptr_t>(p)) & 15; }
+
+  /// Sends the chunk of each row on its way to `room`, R * chunk_room bytes of shared memory.
+  __device__ void fetch(unsigned room) const {
+    constexpr int most = (chunk_bytes<Block> + 15 + 15) / 16;
+    const unsigned lane = threadIdx.x % 32, bytes = min(left, chunk_bytes<Block>);
+#pragma unroll
+    for (int r = 0; r < R; r++) {
+      const unsigned pieces = (head(w[r]) + bytes + 15) / 16;
+      const std::byte* source = w[r] - head(w[r]) + 16 * lane;
+      const unsigned target = room + r * chunk_room<Block> + 16 * lane;
+#pragma unroll
+      for (int i = 0; i < (most + 31) / 32; i++)
+        if (lane + 32 * i < pieces) copy_16(target + 512 * i, source + 512 * i);
+    }
+  }
+  /// The lane's run of row r, which lies in `room`.
+  __device__ Run<Runs<Block>::scales> run(int r, const unsigned char* room) const {
+    constexpr int per_block = block_elements<Block> / 32;
+    const int lane = threadIdx.x % 32;
+    const auto* blocks = room + r * chunk_room<Block> + head(w[r]);
+    return Runs<Block>::get(reinterpret_cast<const Block*>(blocks) + lane / per_block, lane % per_block);
   }
 };
-
-/// Sends the chunks of R rows on their way to `room`, R * chunk_room bytes.
-template <class Block, int R>
-__device__ void fetch(const Operands& a, const Task& t, int64_t row_bytes, unsigned char* room) {
-  const int64_t begin = static_cast<int64_t>(t.chunk) * chunk_bytes<Block>, bytes = min(row_bytes - begin, int64_t{chunk_bytes<Block>});
-#pragma unroll
-  for (int r = 0; r < R; r++) {
-    const std::byte* from = t.from.w + min(t.row + r, a.n - 1) * row_bytes + begin;
-    const int head = static_cast<int>(reinterpret_cast<uintptr_t>(from) & 15), pieces = (head + static_cast<int>(bytes) + 15) / 16;
-    for (int p = threadIdx.x % 32; p < pieces; p += 32) copy_16(room + r * chunk_room<Block> + 16 * p, from - head + 16 * p);
-  }
-}
-
-template <class Block, int R>
-__device__ Run<Runs<Block>::scales> run_in_chunk(const Operands& a, const Task& t, int r, int64_t row_bytes, const unsigned char* room) {
-  constexpr int per_block = block_elements<Block> / 32;
-  const std::byte* from = t.from.w + min(t.row + r, a.n - 1) * row_bytes + static_cast<int64_t>(t.chunk) * chunk_bytes<Block>;
-  const auto* blocks = room + r * chunk_room<Block> + (reinterpret_cast<uintptr_t>(from) & 15);
-  const int lane = threadIdx.x % 32;
-  return Runs<Block>::get(reinterpret_cast<const Block*>(blocks) + lane / per_block, lane % per_block);
-}
 
 /// The product of a run of w and one of x.
 template <class Block>
@@ -132,25 +152,28 @@ __device__ float product(const Run<Runs<Block>::scales>& w, const int (&x)[8], S
 /// w and keep `stages` chunks under way to shared memory. X: type of the activations that the block itself rounds to int8 (x_rows rows,
 /// into shared memory) while the first chunks are under way; void: they are rounded already, at `given`.
 template <class Block, class X, int M, int R>
-__global__ void __launch_bounds__(most_warps * 32, 1) int8_times_blocks(Operands a, Int8Rows given, int64_t x_rows, int64_t tasks) {
+__global__ void __launch_bounds__(most_warps * 32, 1) int8_times_blocks(Operands a, Int8Rows given, int64_t x_rows, int tasks) {
   extern __shared__ __align__(16) unsigned char shared[];
-  constexpr int depth = stages<Block, R>, room = R * chunk_room<Block>;
+  constexpr int depth = stages<Block, R>, room = R * chunk_room<Block>, per_block = block_elements<Block>;
   constexpr bool rounds_itself = !std::is_void_v<X>;
-  const int lane = threadIdx.x % 32, warps = blockDim.x / 32;
-  const int64_t runs = a.k / 32, row_bytes = a.k / block_elements<Block> * static_cast<int64_t>(sizeof(Block));
-  const int chunks = static_cast<int>((runs + 31) / 32);
-  const int64_t groups = (a.n + R - 1) / R, stride = static_cast<int64_t>(gridDim.x) * warps;
-  const int64_t first = static_cast<int64_t>(blockIdx.x) * warps + threadIdx.x / 32;
-  unsigned char* rooms = shared + threadIdx.x / 32 * (depth * room);
-  Task ahead(a, min(first, tasks - 1), groups, R), now = ahead;
-  ahead.index = now.index = first;
-  for (int s = 0; s < depth - 1; s++) {
-    if (ahead.index < tasks) {
-      fetch<Block, R>(a, ahead, row_bytes, rooms + s * room);
-      ahead.advance(a, chunks, stride, tasks, R);
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32, runs = static_cast<int>(a.k / 32);
+  unsigned char* rooms = shared + warp * (depth * room);
+  const auto rooms_at = static_cast<unsigned>(__cvta_generic_to_shared(rooms));
+  using Way = Walk<Block, R>;
+  const typename Way::Plan plan{a, tasks, static_cast<int>((a.n + R - 1) / R), static_cast<int>(gridDim.x) * warps,
+                                static_cast<int>(a.k / per_block) * static_cast<int>(sizeof(Block))};
+  let_successor_begin();
+  if (a.chosen.ids) wait_for_predecessor();  // it may have chosen
+  Way now(plan, static_cast<int>(blockIdx.x) * warps + warp), ahead = now;
+  const auto fetch_next = [&](int stage) {
+    if (!ahead.ended(plan)) {
+      ahead.fetch(rooms_at + stage * room);
+      ahead.advance(plan);
     }
     asm volatile("cp.async.commit_group;" ::: "memory");
-  }
+  };
+  for (int s = 0; s < depth - 1; s++) fetch_next(s);
+  if (!a.chosen.ids) wait_for_predecessor();
   Int8Rows x = given;
   if constexpr (rounds_itself) {
     x = Int8Rows::at(shared + warps * (depth * room), x_rows * runs);
@@ -158,22 +181,19 @@ __global__ void __launch_bounds__(most_warps * 32, 1) int8_times_blocks(Operands
     __syncthreads();
   }
   float sum[R][M] = {};
-  for (int stage = 0; tasks > now.index; stage = (stage + 1) % depth) {
-    if (ahead.index < tasks) {
-      fetch<Block, R>(a, ahead, row_bytes, rooms + (stage + depth - 1) % depth * room);
-      ahead.advance(a, chunks, stride, tasks, R);
-    }
-    asm volatile("cp.async.commit_group;" ::: "memory");
+  int stage = 0, free = depth - 1, run = lane;  // run: the lane's in its row
+  while (!now.ended(plan)) {
+    fetch_next(free);
+    free = stage;
     asm volatile("cp.async.wait_group %0;" ::"n"(depth - 1) : "memory");
     __syncwarp();
-    const int64_t run = static_cast<int64_t>(now.chunk) * 32 + lane;
     if (run < runs) {
       Run<Runs<Block>::scales> w[R];
 #pragma unroll
-      for (int r = 0; r < R; r++) w[r] = run_in_chunk<Block, R>(a, now, r, row_bytes, rooms + stage * room);
+      for (int r = 0; r < R; r++) w[r] = now.run(r, rooms + stage * room);
 #pragma unroll
       for (int j = 0; j < M; j++) {
-        const int64_t at = (now.from.x_row + min(static_cast<int64_t>(j), a.m - 1)) * runs + run;
+        const int64_t at = (now.from.x_row + (M > 1 ? min(j, static_cast<int>(a.m) - 1) : 0)) * runs + run;
         const int4 low = x.first[at], high = x.last[at];
         const int q[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
         const ScaleSum in = x.scales[at];
@@ -182,7 +202,10 @@ __global__ void __launch_bounds__(most_warps * 32, 1) int8_times_blocks(Operands
       }
     }
     __syncwarp();  // the room is free for the next chunk
-    if (now.chunk + 1 == chunks)
+    stage = stage + 1 == depth ? 0 : stage + 1;
+    run += 32;
+    if (now.at_end()) {
+      run = lane;
 #pragma unroll
       for (int r = 0; r < R; r++)
 #pragma unroll
@@ -191,7 +214,8 @@ __global__ void __launch_bounds__(most_warps * 32, 1) int8_times_blocks(Operands
           if (lane == 0 && j < a.m && now.row + r < a.n) store(a, now.from.y_row + j, now.row + r, now.from.valid ? total : not_a_number());
           sum[r][j] = 0;
         }
-    now.advance(a, chunks, stride, tasks, R);
+    }
+    now.advance(plan);
   }
 }
 
@@ -207,15 +231,18 @@ struct Activations {
 template <class Block, class X, int M, int R>
 void launch_int8(Queue<Cuda>& q, std::string_view op, Operands a, const Activations& x) {
   const int64_t pairs = a.chosen.ids ? a.m : 1, tasks = (a.n + R - 1) / R * pairs;
+  check(tasks < (int64_t{1} << 30) && a.k < (int64_t{1} << 29), "matmul: too large for the kernel of blocks", a.n, pairs, a.k);
   if (a.chosen.ids) a.m = 1;
   const int64_t per_warp = stages<Block, R> * R * chunk_room<Block>, rounded = x.rounded ? 0 : x.rows * (a.k / 32) * Int8Rows::bytes_of_run;
-  int warps = most_warps;
+  // Spread over all multiprocessors before any gets many warps; a few more than have tasks help to round.
+  const int64_t processors = q.properties.multiprocessors;
+  int warps = static_cast<int>(std::clamp<int64_t>((tasks + processors - 1) / processors, fewest_warps, most_warps));
   while (warps > 1 && warps * per_warp + rounded > q.properties.shared_bytes_per_block) warps--;
-  const int64_t most = static_cast<int64_t>(warps) * q.properties.multiprocessors, turns = (tasks + most - 1) / most;
-  const int64_t used = (tasks + turns - 1) / turns, blocks = std::min<int64_t>((used + warps - 1) / warps, q.properties.multiprocessors);
+  const int64_t most = warps * processors, turns = (tasks + most - 1) / most, used = (tasks + turns - 1) / turns;
+  const int64_t blocks = std::min((used + warps - 1) / warps, processors);
   launch(q, op, int8_times_blocks<Block, X, M, R>,
-         {dim3(static_cast<unsigned>(blocks)), static_cast<unsigned>(warps * 32), static_cast<size_t>(warps * per_warp + rounded)}, {}, a,
-         x.given, x.rows, tasks);
+         {dim3(static_cast<unsigned>(blocks)), static_cast<unsigned>(warps * 32), static_cast<size_t>(warps * per_warp + rounded), true},
+         {}, a, x.given, x.rows, static_cast<int>(tasks));
 }
 
 template <class Block, int M>
@@ -232,8 +259,11 @@ void gemv_of_blocks(Queue<Cuda>& q, std::string_view op, const Operands& a, cons
   const int64_t m = a.chosen.ids ? 1 : a.m;
   if (a.x_type == DType::F32) return m == 1 ? launch_floats<Block, 1>(q, op, a) : launch_floats<Block, 8>(q, op, a);
   if (!x.rounded) {
-    if (m == 1 && a.x_type == DType::BF16) return launch_int8<Block, __nv_bfloat16, 1, 2>(q, op, a, x);
-    if (m == 1) return launch_int8<Block, __half, 1, 2>(q, op, a, x);
+    // Single rows where there are few, so that more warps have tasks.
+    const bool few = a.n * (a.chosen.ids ? a.m : 1) < int64_t{16} * q.properties.multiprocessors;
+    if (m == 1 && a.x_type == DType::BF16)
+      return few ? launch_int8<Block, __nv_bfloat16, 1, 1>(q, op, a, x) : launch_int8<Block, __nv_bfloat16, 1, 2>(q, op, a, x);
+    if (m == 1) return few ? launch_int8<Block, __half, 1, 1>(q, op, a, x) : launch_int8<Block, __half, 1, 2>(q, op, a, x);
     fail("matmul: activations of several rows are rounded beforehand", m);
   }
   if (m == 1) return launch_int8<Block, void, 1, 2>(q, op, a, x);

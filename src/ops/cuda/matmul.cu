@@ -84,6 +84,7 @@ void multiply(Queue<Cuda>& q, std::string_view op, const View<Cuda>& y, const Vi
   if (m == 0 || y.cols() == 0) return;
   const auto few_rows = is_float(w.dtype) ? gemv : gemv_blocks;
   if (x.cols() == 0) return gemv(q, op, operands(y, x, {x.data, {}, 0, 0, x.dtype}));
+  if (m > 1 && m <= skinny_rows && skinny_product(q, op, operands(flat(y), flat(x), w))) return;
   if (m > (is_float(w.dtype) ? gemv_rows : block_gemv_limit)) {
     if (BlasLt::takes(y.dtype, x.dtype, w.dtype)) return multiply_alike(q, op, flat(y), flat(x), flat(w));
     return multiply_converted(q, op, flat(y), flat(x), flat(w));

@@ -73,7 +73,14 @@ constexpr int gemv_rows = 8;
 /// Float weights; made for m <= gemv_rows, right for any. Up to 65535 pairs with `chosen`.
 void gemv(Queue<Cuda>& q, std::string_view op, const Operands& a);
 
-/// The same for GGUF blocks. F32 x: exact but for f32 sums; 16-bit x is rounded to int8 blocks.
+/// Most rows of x that skinny_product() takes.
+constexpr int skinny_rows = 16;
+
+/// Two to skinny_rows rows of x, x and w of one 16-bit type, on tensor cores. False, and nothing done, where operands are not so, or not
+/// aligned to 16 bytes.
+bool skinny_product(Queue<Cuda>& q, std::string_view op, const Operands& a);
+
+/// As gemv() for GGUF blocks. F32 x: exact but for f32 sums; 16-bit x is rounded to int8 blocks.
 void gemv_blocks(Queue<Cuda>& q, std::string_view op, const Operands& a);
 
 /// Writes `in`, floats or packed rows of blocks, to `out`, floats.

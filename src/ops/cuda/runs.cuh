@@ -135,16 +135,77 @@ struct Runs<BlockMXFP4> {
 template <>
 struct Runs<BlockQ6_K> {
   static constexpr int scales = 2;
-  static constexpr bool has_min = false;
+  static constexpr bool has_min = true;
   static __device__ Run<2> get(const BlockQ6_K* b, int s) {
     const int n = s >> 2, j = s & 3;
     uint32_t low[8], high[8];
     load_words(b->ql + 64 * n + 32 * (j & 1), low);
     load_words(b->qh + 32 * n, high);
     const float d = half_bits(b->d);
-    Run<2> run{{}, {d * static_cast<float>(b->scales[2 * s]), d * static_cast<float>(b->scales[2 * s + 1])}, {0, 0}};
+    const float scale[2] = {d * static_cast<float>(b->scales[2 * s]), d * static_cast<float>(b->scales[2 * s + 1])};
+    Run<2> run{{}, {scale[0], scale[1]}, {-32 * scale[0], -32 * scale[1]}};
 #pragma unroll
-    for (int w = 0; w < 8; w++) run.q[w] = minus((low[w] >> 4 * (j >> 1) & in_bytes(15)) | (high[w] >> 2 * j & in_bytes(3)) << 4, 32);
+    for (int w = 0; w < 8; w++) run.q[w] = (low[w] >> 4 * (j >> 1) & in_bytes(15)) | (high[w] >> 2 * j & in_bytes(3)) << 4;
+    return run;
+  }
+};
+
+/// 4 N words from an address that 4 divides, by wide accesses where 16 divides it.
+template <int N>
+__device__ void load_quads(const uint8_t* p, uint32_t (&out)[4 * N]) {
+  if (reinterpret_cast<uintptr_t>(p) % 16 == 0) {
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      const uint4 quad = reinterpret_cast<const uint4*>(p)[i];
+      out[4 * i] = quad.x, out[4 * i + 1] = quad.y, out[4 * i + 2] = quad.z, out[4 * i + 3] = quad.w;
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < 4 * N; i++) out[i] = reinterpret_cast<const uint32_t*>(p)[i];
+  }
+}
+
+__device__ inline float low_half(uint32_t word) { return __half2float(__ushort_as_half(static_cast<unsigned short>(word & 0xffff))); }
+
+/// Scale and minimum of run s of Q4_K and Q5_K, whose first 16 bytes are d, dmin and the packed scales.
+template <class Block>
+__device__ Run<1> run_with_header(const Block* b, int s) {
+  uint32_t header[4];
+  load_quads<1>(reinterpret_cast<const uint8_t*>(b), header);
+  const int shift = 8 * (s & 3);
+  const uint32_t a = header[1] >> shift, c = header[2] >> shift, e = header[3] >> shift;  // bytes of three rows of four
+  const uint32_t scale = s < 4 ? a & 63 : (e & 15) | (a >> 6 & 3) << 4, min = s < 4 ? c & 63 : (e >> 4 & 15) | (c >> 6 & 3) << 4;
+  const float d = low_half(header[0]), dmin = low_half(header[0] >> 16);
+  return {{}, {d * static_cast<float>(scale)}, {-(dmin * static_cast<float>(min))}};
+}
+
+template <>
+struct Runs<BlockQ4_K> {
+  static constexpr int scales = 1;
+  static constexpr bool has_min = true;
+  static __device__ Run<1> get(const BlockQ4_K* b, int s) {
+    Run<1> run = run_with_header(b, s);
+    uint32_t packed[8];
+    load_quads<2>(b->qs + 32 * (s >> 1), packed);
+    const int shift = 4 * (s & 1);
+#pragma unroll
+    for (int w = 0; w < 8; w++) run.q[w] = packed[w] >> shift & in_bytes(15);
+    return run;
+  }
+};
+
+template <>
+struct Runs<BlockQ5_K> {
+  static constexpr int scales = 1;
+  static constexpr bool has_min = true;
+  static __device__ Run<1> get(const BlockQ5_K* b, int s) {
+    Run<1> run = run_with_header(b, s);
+    uint32_t packed[8], high[8];
+    load_quads<2>(b->qs + 32 * (s >> 1), packed);
+    load_quads<2>(b->qh, high);
+    const int shift = 4 * (s & 1);
+#pragma unroll
+    for (int w = 0; w < 8; w++) run.q[w] = (packed[w] >> shift & in_bytes(15)) | (high[w] >> s & in_bytes(1)) << 4;
     return run;
   }
 };
