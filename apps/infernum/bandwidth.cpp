@@ -4,7 +4,12 @@
 #include <cstring>
 #include <numeric>
 
+#include "backends/cuda/bandwidth.h"
+#include "core/build.h"
+#include "models/open_queue.h"
+
 namespace infernum::app {
+namespace {
 
 double read_bandwidth(Queue<Cpu>& queue) {
   using Vec = uint64_t __attribute__((vector_size(64)));
@@ -36,6 +41,18 @@ double read_bandwidth(Queue<Cpu>& queue) {
     best = std::max(best, static_cast<double>(bytes) / seconds);
   }
   return best;
+}
+
+}  // namespace
+
+Processor measure_processor(const ModelOptions& options) {
+  if constexpr (has_cuda)
+    if (options.place.cuda) {
+      const auto queue = open_queue<Cuda>(options, 0);
+      return {queue->properties.name, 0, read_bandwidth(*queue)};
+    }
+  const auto queue = open_queue<Cpu>(options, 0);
+  return {std::to_string(queue->pool.size()) + " threads, " + describe(queue->isa), queue->pool.size(), read_bandwidth(*queue)};
 }
 
 }  // namespace infernum::app

@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "backends/cpu/queue.h"
 #include "bandwidth.h"
 #include "checkpoint/convert.h"
 #include "core/check.h"
@@ -47,29 +46,67 @@ std::vector<int32_t> random_tokens(int64_t n, int64_t vocab) {
   return ids;
 }
 
-/// Feeds `tokens` to an empty cache, then times either that (prefill) or `steps` single tokens after it (decode).
-double measure(Model& model, const std::vector<int32_t>& tokens, int64_t steps) {
-  CachePools pools(model, static_cast<int64_t>(tokens.size()) + steps + 1, 1);
-  SequenceCache cache(pools);
-  check(cache.reserve(static_cast<int64_t>(tokens.size()) + steps), "bench: cache too small");
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// One sequence of up to `length` tokens in a shared cache.
+class Sequence {
+ public:
+  Sequence(Model& model, CachePools& pools, int64_t length) : model_(model), cache_(pools) {
+    check(cache_.reserve(length), "bench: cache too small");
+  }
+  /// In steps of at most 512.
+  void append(std::span<const int32_t> tokens) {
+    for (size_t done = 0; done < tokens.size();) {
+      const size_t n = std::min<size_t>(512, tokens.size() - done);
+      const StepItem item{&cache_, tokens.subspan(done, n), length_, StepItem::Logits::Last};
+      run_step(model_, std::span(&item, 1));
+      length_ += static_cast<int64_t>(n);
+      done += n;
+    }
+  }
+
+ private:
+  Model& model_;
+  SequenceCache cache_;
+  int64_t length_ = 0;
+};
+
+/// Tokens per second of the whole prompt.
+double measure_prefill(Model& model, const std::vector<int32_t>& tokens) {
+  const auto length = static_cast<int64_t>(tokens.size());
+  CachePools pools(model, length + 1, 1);
+  Sequence sequence(model, pools, length);
   const auto start = Clock::now();
-  for (size_t done = 0; done < tokens.size();) {
-    const size_t n = std::min<size_t>(512, tokens.size() - done);
-    const StepItem item{&cache, std::span(tokens).subspan(done, n), static_cast<int64_t>(done), StepItem::Logits::Last};
-    run_step(model, std::span(&item, 1));
-    done += n;
+  sequence.append(tokens);
+  return static_cast<double>(tokens.size()) / seconds_since(start);
+}
+
+/// Tokens per second of `steps` single tokens behind each of these depths. The depths take turns token by token, so that a machine whose
+/// speed changes changes it for all alike.
+std::vector<double> measure_decode(Model& model, const std::vector<int64_t>& depths, int64_t steps) {
+  const auto tokens = random_tokens(*std::max_element(depths.begin(), depths.end()), model.info().vocab_size);
+  int64_t length = 0;
+  for (const int64_t depth : depths) length += (depth + steps) / block_tokens * block_tokens + block_tokens;
+  CachePools pools(model, length, static_cast<int64_t>(depths.size()));
+  std::vector<std::unique_ptr<Sequence>> sequences;
+  for (const int64_t depth : depths) {
+    sequences.push_back(std::make_unique<Sequence>(model, pools, depth + steps));
+    sequences.back()->append(std::span(tokens).first(static_cast<size_t>(depth)));
   }
-  if (steps == 0) return static_cast<double>(tokens.size()) / std::chrono::duration<double>(Clock::now() - start).count();
-  const auto decode_start = Clock::now();
-  for (int64_t i = 0; i < steps; i++) {
-    const StepItem item{&cache, std::span(tokens).first(1), static_cast<int64_t>(tokens.size()) + i, StepItem::Logits::Last};
-    run_step(model, std::span(&item, 1));
-  }
-  return static_cast<double>(steps) / std::chrono::duration<double>(Clock::now() - decode_start).count();
+  std::vector<double> seconds(depths.size());
+  for (int64_t i = 0; i < steps; i++)
+    for (size_t d = 0; d < depths.size(); d++) {
+      const auto start = Clock::now();
+      sequences[d]->append(std::span(tokens).first(1));
+      seconds[d] += seconds_since(start);
+    }
+  for (double& s : seconds) s = static_cast<double>(steps) / s;
+  return seconds;
 }
 
 struct Subject {
   std::string name, format;
+  ModelOptions options;
   std::unique_ptr<Model> model;
   TraceReport trace;
 };
@@ -78,7 +115,7 @@ Subject load_subject(const BenchFlags& flags) {
   if (flags.shape.empty()) {
     Session session(flags);
     auto trace = trace_model(session.checkpoint, session.options, 512, true);
-    return {session.checkpoint.path, "as stored", std::move(session.model), std::move(trace)};
+    return {session.checkpoint.path, "as stored", session.options, std::move(session.model), std::move(trace)};
   }
   const std::string json = shape_config(flags.shape);
   const ConfigReader config(json);
@@ -87,7 +124,7 @@ Subject load_subject(const BenchFlags& flags) {
   const Family& family = find_family(config);
   SyntheticSource traced(type), source(type);
   auto trace = family.trace(config, traced, options, 512);
-  return {flags.shape, std::string(info(type).name), family.load(config, source, options), std::move(trace)};
+  return {flags.shape, std::string(info(type).name), options, family.load(config, source, options), std::move(trace)};
 }
 
 /// Time per op over `steps` steps, beside what the trace says the op moves and computes.
@@ -99,32 +136,23 @@ void print_profile(const char* title, Model& model, const TraceStep& traced, con
   };
   std::map<std::string, Use> ops;
   bool counting = steps == 0;
-  int64_t left = static_cast<int64_t>(tokens.size());
   model.time_ops([&](std::string_view op, double seconds) {
     if (!counting) return;
     Use& use = ops[std::string(op)];
     use.seconds += seconds;
     use.calls++;
   });
-  const auto start = Clock::now();
-  double wall = 0;
-  {
-    CachePools pools(model, left + steps + 1, 1);
-    SequenceCache cache(pools);
-    check(cache.reserve(left + steps), "bench: cache too small");
-    const StepItem prompt{&cache, tokens, 0, StepItem::Logits::Last};
-    run_step(model, std::span(&prompt, 1));
-    wall = std::chrono::duration<double>(Clock::now() - start).count();
-    if (steps > 0) {
-      counting = true;
-      const auto decode_start = Clock::now();
-      for (int64_t i = 0; i < steps; i++) {
-        const StepItem item{&cache, std::span(tokens).first(1), left + i, StepItem::Logits::Last};
-        run_step(model, std::span(&item, 1));
-      }
-      wall = std::chrono::duration<double>(Clock::now() - decode_start).count();
-    }
+  const auto length = static_cast<int64_t>(tokens.size());
+  CachePools pools(model, length + steps + 1, 1);
+  Sequence sequence(model, pools, length + steps);
+  auto start = Clock::now();
+  sequence.append(tokens);
+  if (steps > 0) {
+    counting = true;
+    start = Clock::now();
+    for (int64_t i = 0; i < steps; i++) sequence.append(std::span(tokens).first(1));
   }
+  const double wall = seconds_since(start);
   model.time_ops({});
   const double runs = static_cast<double>(std::max<int64_t>(1, steps));
   for (const TraceNode& n : traced.graph.nodes)
@@ -146,24 +174,27 @@ void print_profile(const char* title, Model& model, const TraceStep& traced, con
 int bench(const BenchFlags& flags) {
   const Subject subject = load_subject(flags);
   Model& model = *subject.model;
-  Queue<Cpu> queue(flags.threads ? flags.threads : available_threads());
-  const double bandwidth = read_bandwidth(queue);
+  const Processor processor = measure_processor(subject.options);
+  const double bandwidth = processor.bandwidth;
+  std::vector<int64_t> depths;
+  for (const int64_t d : flags.depths) depths.push_back(std::max<int64_t>(1, d));
   std::vector<Row> rows;
   for (int64_t n : flags.prompt_tokens)
     if (n > 0) rows.push_back({"pp" + std::to_string(n), {}, 0});
   for (int64_t n : flags.generated_tokens)
-    if (n > 0)
-      rows.push_back({"tg" + std::to_string(n) + (flags.depth ? " @ " + std::to_string(flags.depth) : ""),
-                      {},
-                      static_cast<double>(subject.trace.decode.bytes())});
+    for (const int64_t d : flags.depths)
+      if (n > 0)
+        rows.push_back(
+            {"tg" + std::to_string(n) + (d ? " @ " + std::to_string(d) : ""), {}, static_cast<double>(subject.trace.decode.bytes())});
   const auto prompt = [&](int64_t n) { return random_tokens(n, model.info().vocab_size); };
-  measure(model, prompt(32), 4);  // warm-up: page in, fill the pools
+  measure_decode(model, {32}, 4);  // warm-up: page in, fill the pools
   for (int repetition = 0; repetition < flags.repetitions; repetition++) {
     size_t row = 0;
     for (int64_t n : flags.prompt_tokens)
-      if (n > 0) rows[row++].rates.push_back(measure(model, prompt(n), 0));
+      if (n > 0) rows[row++].rates.push_back(measure_prefill(model, prompt(n)));
     for (int64_t n : flags.generated_tokens)
-      if (n > 0) rows[row++].rates.push_back(measure(model, prompt(std::max<int64_t>(1, flags.depth)), n));
+      if (n > 0)
+        for (const double rate : measure_decode(model, depths, n)) rows[row++].rates.push_back(rate);
   }
   if (flags.profile) {
     print_profile("prefill of 512 tokens", model, subject.trace.prefill, prompt(512), 0, bandwidth);
@@ -172,9 +203,10 @@ int bench(const BenchFlags& flags) {
   if (flags.json) {
     nlohmann::ordered_json out{{"model", subject.name},
                                {"format", subject.format},
-                               {"threads", queue.pool.size()},
-                               {"isa", describe(queue.isa)},
-                               {"dtype", flags.dtype},
+                               {"device", flags.device},
+                               {"processor", processor.description},
+                               {"threads", processor.threads},
+                               {"dtype", info(subject.options.dtype).name},
                                {"read_bandwidth_bytes_per_second", bandwidth},
                                {"results", nlohmann::ordered_json::array()}};
     for (const Row& r : rows)
@@ -186,8 +218,8 @@ int bench(const BenchFlags& flags) {
     std::printf("%s\n", out.dump(1).c_str());
     return 0;
   }
-  std::printf("%s, %s, %d threads, %s, activations %s; read bandwidth %.1f GB/s\n", subject.name.c_str(), subject.format.c_str(),
-              queue.pool.size(), describe(queue.isa).c_str(), flags.dtype.c_str(), bandwidth / 1e9);
+  std::printf("%s, %s, %s, activations %s; read bandwidth %.1f GB/s\n", subject.name.c_str(), subject.format.c_str(),
+              processor.description.c_str(), std::string(info(subject.options.dtype).name).c_str(), bandwidth / 1e9);
   std::printf("%-14s %12s %10s %22s\n", "test", "tokens/s", "+-", "share of bandwidth");
   for (const Row& r : rows) {
     std::printf("%-14s %12.2f %10.2f", r.test.c_str(), r.mean(), r.deviation());

@@ -49,14 +49,17 @@ void add_shape(CLI::App* app, ModelFlags& f, int64_t most_ranks, const char* ran
       ->capture_default_str()
       ->transform(whole(1, most_ranks));
   add(app, "max-model-len", f.max_model_len, "longest sequence in tokens; 0: what the config says")->transform(whole(0, INT32_MAX));
-  add(app, "dtype", f.dtype, "what activations are rounded to where BF16 weights multiply them: f32 (not), bf16; f16 sets the cache alone")
-      ->check(one_of({"f32", "bf16", "f16"}));
+  add(app, "dtype", f.dtype,
+      "auto: f32 on the CPU, bf16 on a GPU. CPU: what activations are rounded to where BF16 weights multiply them (f16 sets the cache "
+      "alone); GPU: what they are stored as")
+      ->check(one_of({"auto", "f32", "bf16", "f16"}));
   add(app, "kv-cache-dtype", f.kv_cache_dtype, "auto (as --dtype), f32, bf16 or f16")->check(one_of({"auto", "f32", "bf16", "f16"}));
   add(app, "fusion", f.fusion, "fused blocks: on, off, or check (run both forms and compare)")->check(one_of({"on", "off", "check"}));
 }
 
 /// A model to be run here.
 void add_model(CLI::App* app, ModelFlags& f) {
+  add(app, "device", f.device, "cpu, cuda or cuda:N");
   add_threads(app, f.threads);
   add_shape(app, f, 64, "ranks, as threads of this process");
   add(app, "cpu-isa", f.isa, "portable, avx2 or avx512; default: the best of this machine")->check(one_of({"portable", "avx2", "avx512"}));
@@ -119,7 +122,9 @@ void add_bench(CLI::App& root, BenchFlags& f) {
   add_short("-n,--generated-tokens", "INFERNUM_GENERATED_TOKENS", f.generated_tokens, "decode lengths; 0: none")
       ->delimiter(',')
       ->transform(whole(0, INT32_MAX));
-  add_short("-d,--depth", "INFERNUM_DEPTH", f.depth, "tokens in the cache before decoding")->transform(whole(0, INT32_MAX));
+  add_short("-d,--depth", "INFERNUM_DEPTH", f.depths, "tokens in the cache before decoding; several take turns token by token")
+      ->delimiter(',')
+      ->transform(whole(0, INT32_MAX));
   add_short("-r,--repetitions", "INFERNUM_REPETITIONS", f.repetitions, "runs of each test")->transform(whole(1, 1000));
   add_switch(app, "json", f.json, "machine-readable output");
   add_switch(app, "profile", f.profile, "time per op of prefill and decode, with its share of the floor");

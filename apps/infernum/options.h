@@ -17,7 +17,7 @@ struct ModelFlags {
   int threads = 0;
   int ranks = 1;
   int64_t max_model_len = 0;
-  std::string dtype = "f32", kv_cache_dtype = "auto", isa, fusion = "on";
+  std::string device = "cpu", dtype = "auto", kv_cache_dtype = "auto", isa, fusion = "on";
 };
 
 struct RunFlags : ModelFlags {
@@ -33,7 +33,7 @@ struct RunFlags : ModelFlags {
 struct BenchFlags : ModelFlags {
   std::string shape, format = "bf16";
   std::vector<int64_t> prompt_tokens{512}, generated_tokens{128};
-  int64_t depth = 0;  ///< tokens in the cache before decoding
+  std::vector<int64_t> depths{0};  ///< tokens in the cache before decoding
   int repetitions = 3;
   bool json = false, profile = false;
 };

@@ -96,7 +96,8 @@ ModelOptions model_options(const ModelFlags& flags, const std::string&) {
   ModelOptions o;
   o.threads = flags.threads;
   o.ranks = flags.ranks;
-  o.dtype = parse_dtype("--dtype", flags.dtype);
+  o.place = parse_place(flags.device);
+  o.dtype = flags.dtype == "auto" ? (o.place.cuda ? DType::BF16 : DType::F32) : parse_dtype("--dtype", flags.dtype);
   o.cache_dtype = flags.kv_cache_dtype == "auto" ? o.dtype : parse_dtype("--kv-cache-dtype", flags.kv_cache_dtype);
   o.max_model_len = flags.max_model_len;
   o.isa = flags.isa;

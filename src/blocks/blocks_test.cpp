@@ -8,7 +8,7 @@
 #include "backends/trace/trace.h"
 #include "blocks/add_rms_norm.h"
 #include "blocks/swiglu.h"
-#include "ops/test_support.h"
+#include "ops/cuda_test_support.h"
 
 namespace infernum {
 // Blocks with a mistake in their fused form. At namespace scope, where run() looks for kernels.
@@ -62,25 +62,23 @@ namespace {
 
 using test::CpuFixture;
 using test::error_of;
+using test::Fixture;
 
-class BlocksTest : public testing::TestWithParam<std::tuple<Isa, DType>> {
- protected:
-  Isa isa = std::get<0>(GetParam());
-  DType dtype = std::get<1>(GetParam());
-  CpuFixture cpu{isa};
+template <class B, Layout L>
+std::vector<float> values(Fixture<B>& on, const Tensor<B, L>& t) {
+  return to_host(on.queue, t.view());
+}
 
-  std::vector<float> values(const auto& t) { return to_host(cpu.queue, t.view()); }
-};
-
-TEST_P(BlocksTest, SwiGluEqualsItsDefinitionAndItsParts) {
+template <class B>
+void swi_glu_equals_its_definition_and_its_parts(Fixture<B>& on, DType dtype) {
   int seed = 0;
   for (const auto& [rows, cols] : test::odd_sizes()) {
-    const auto gate = cpu.random<Shard>({rows, cols}, dtype, ++seed), up = cpu.random<Shard>({rows, cols}, dtype, ++seed);
-    const auto g = values(gate), u = values(up);
+    const auto gate = on.template random<Shard>({rows, cols}, dtype, ++seed), up = on.template random<Shard>({rows, cols}, dtype, ++seed);
+    const auto g = values(on, gate), u = values(on, up);
     for (Fusion fusion : {Fusion::Off, Fusion::On, Fusion::Check}) {
-      cpu.device.fusion = fusion;
-      test::poison(cpu.queue, gate.shape(), dtype);
-      const auto y = values(swiglu(gate, up));
+      on.device.fusion = fusion;
+      test::poison(on.queue, gate.shape(), dtype);
+      const auto y = values(on, swiglu(gate, up));
       // The decomposed form rounds silu(gate) to the type on the way.
       const double roundings = fusion == Fusion::Off ? 2.1 : 1;
       for (size_t i = 0; i < y.size(); i++) {
@@ -92,17 +90,18 @@ TEST_P(BlocksTest, SwiGluEqualsItsDefinitionAndItsParts) {
   }
 }
 
-TEST_P(BlocksTest, AddRmsNormEqualsItsDefinitionAndItsParts) {
+template <class B>
+void add_rms_norm_equals_its_definition_and_its_parts(Fixture<B>& on, DType dtype) {
   int seed = 0;
   for (const auto& [rows, cols] : test::odd_sizes()) {
-    const auto h = cpu.random({rows, cols}, dtype, ++seed), x = cpu.random({rows, cols}, dtype, ++seed),
-               w = cpu.random({cols}, DType::F32, ++seed);
-    const auto a = values(h), b = values(x), c = values(w);
+    const auto h = on.random({rows, cols}, dtype, ++seed), x = on.random({rows, cols}, dtype, ++seed),
+               w = on.random({cols}, DType::F32, ++seed);
+    const auto a = values(on, h), b = values(on, x), c = values(on, w);
     for (Fusion fusion : {Fusion::Off, Fusion::On, Fusion::Check}) {
-      cpu.device.fusion = fusion;
-      test::poison(cpu.queue, h.shape(), dtype);
+      on.device.fusion = fusion;
+      test::poison(on.queue, h.shape(), dtype);
       const auto [sum, y] = add_rms_norm(h, x, w, 1e-5f);
-      const auto s = values(sum), n = values(y);
+      const auto s = values(on, sum), n = values(on, y);
       for (size_t r = 0; r < static_cast<size_t>(rows); r++) {
         const size_t first = r * static_cast<size_t>(cols);
         double squares = 0;
@@ -124,19 +123,20 @@ TEST_P(BlocksTest, AddRmsNormEqualsItsDefinitionAndItsParts) {
   }
 }
 
-TEST_P(BlocksTest, AddRmsNormKeepsAWiderStream) {
-  cpu.device.dtype = dtype;
+template <class B>
+void add_rms_norm_keeps_a_wider_stream(Fixture<B>& on, DType dtype) {
+  on.device.dtype = dtype;
   for (const auto& [rows, cols] : test::odd_sizes()) {
-    const auto h = cpu.random({rows, cols}, DType::F32, 1), x = cpu.random({rows, cols}, dtype, 2), w = cpu.random({cols}, DType::F32, 3);
-    const auto a = values(h), b = values(x), c = values(w);
+    const auto h = on.random({rows, cols}, DType::F32, 1), x = on.random({rows, cols}, dtype, 2), w = on.random({cols}, DType::F32, 3);
+    const auto a = values(on, h), b = values(on, x), c = values(on, w);
     for (Fusion fusion : {Fusion::Off, Fusion::On, Fusion::Check}) {
-      cpu.device.fusion = fusion;
-      test::poison(cpu.queue, h.shape(), DType::F32);
-      test::poison(cpu.queue, h.shape(), dtype);
+      on.device.fusion = fusion;
+      test::poison(on.queue, h.shape(), DType::F32);
+      test::poison(on.queue, h.shape(), dtype);
       const auto [sum, y] = add_rms_norm(h, x, w, 1e-5f);
       ASSERT_EQ(sum.dtype(), DType::F32);
       ASSERT_EQ(y.dtype(), dtype);
-      const auto s = values(sum), n = values(y);
+      const auto s = values(on, sum), n = values(on, y);
       for (size_t first = 0; first < a.size(); first += static_cast<size_t>(cols)) {
         double squares = 0;
         for (size_t i = first; i < first + static_cast<size_t>(cols); i++) squares += std::pow(static_cast<double>(s[i]), 2);
@@ -151,12 +151,25 @@ TEST_P(BlocksTest, AddRmsNormKeepsAWiderStream) {
   }
 }
 
-TEST_P(BlocksTest, NanIsNotADifference) {
-  cpu.device.fusion = Fusion::Check;
-  const auto gate = cpu.tensor<Full>({1, 3}, dtype, {NAN, 1, INFINITY}), up = cpu.tensor<Full>({1, 3}, dtype, {1, NAN, 2});
-  const auto y = values(swiglu(gate, up));
+template <class B>
+void nan_is_not_a_difference(Fixture<B>& on, DType dtype) {
+  on.device.fusion = Fusion::Check;
+  const auto gate = on.template tensor<Full>({1, 3}, dtype, {NAN, 1, INFINITY}), up = on.template tensor<Full>({1, 3}, dtype, {1, NAN, 2});
+  const auto y = values(on, swiglu(gate, up));
   EXPECT_TRUE(std::isnan(y[0]) && std::isnan(y[1]) && y[2] == INFINITY);
 }
+
+class BlocksTest : public testing::TestWithParam<std::tuple<Isa, DType>> {
+ protected:
+  Isa isa = std::get<0>(GetParam());
+  DType dtype = std::get<1>(GetParam());
+  CpuFixture cpu{isa};
+};
+
+TEST_P(BlocksTest, SwiGluEqualsItsDefinitionAndItsParts) { swi_glu_equals_its_definition_and_its_parts(cpu, dtype); }
+TEST_P(BlocksTest, AddRmsNormEqualsItsDefinitionAndItsParts) { add_rms_norm_equals_its_definition_and_its_parts(cpu, dtype); }
+TEST_P(BlocksTest, AddRmsNormKeepsAWiderStream) { add_rms_norm_keeps_a_wider_stream(cpu, dtype); }
+TEST_P(BlocksTest, NanIsNotADifference) { nan_is_not_a_difference(cpu, dtype); }
 
 TEST_P(BlocksTest, CheckFindsAWrongFusedForm) {
   const auto x = cpu.random({3, 40}, dtype, 1);
@@ -165,13 +178,26 @@ TEST_P(BlocksTest, CheckFindsAWrongFusedForm) {
   const auto message = error_of([&] { wrong(x); });
   EXPECT_NE(message.find("fused and decomposed differ: wrong_everywhere element"), std::string::npos) << message;
   cpu.device.fusion = Fusion::Off;
-  EXPECT_EQ(values(wrong(x)), values(silu(x))) << "Off does not run the fused form";
+  EXPECT_EQ(values(cpu, wrong(x)), values(cpu, silu(x))) << "Off does not run the fused form";
   cpu.device.fusion = Fusion::On;
-  EXPECT_EQ(values(wrong(x)), values(mul(x, x))) << "On runs the fused form alone";
+  EXPECT_EQ(values(cpu, wrong(x)), values(cpu, mul(x, x))) << "On runs the fused form alone";
 }
 
 INSTANTIATE_TEST_SUITE_P(All, BlocksTest,
                          testing::Combine(testing::ValuesIn(test::isa_levels()), testing::Values(DType::F32, DType::F16, DType::BF16)));
+
+TEST(BlocksCuda, SwiGluEqualsItsDefinitionAndItsParts) {
+  test::on_cuda_with_types([](auto& on, DType dtype) { swi_glu_equals_its_definition_and_its_parts(on, dtype); });
+}
+TEST(BlocksCuda, AddRmsNormEqualsItsDefinitionAndItsParts) {
+  test::on_cuda_with_types([](auto& on, DType dtype) { add_rms_norm_equals_its_definition_and_its_parts(on, dtype); });
+}
+TEST(BlocksCuda, AddRmsNormKeepsAWiderStream) {
+  test::on_cuda_with_types([](auto& on, DType dtype) { add_rms_norm_keeps_a_wider_stream(on, dtype); });
+}
+TEST(BlocksCuda, NanIsNotADifference) {
+  test::on_cuda_with_types([](auto& on, DType dtype) { nan_is_not_a_difference(on, dtype); });
+}
 
 TEST(Blocks, CheckFindsOneWrongElementOfTheSecondOutput) {
   CpuFixture cpu;

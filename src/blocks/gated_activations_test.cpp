@@ -6,13 +6,14 @@
 #include "backends/trace/trace.h"
 #include "blocks/clamped_swiglu.h"
 #include "blocks/geglu.h"
-#include "ops/test_support.h"
+#include "ops/cuda_test_support.h"
 
 namespace infernum {
 namespace {
 
 using test::CpuFixture;
 using test::error_of;
+using test::Fixture;
 
 double sigmoid_of(double x) { return 1 / (1 + std::exp(-x)); }
 double geglu_of(double g, double u) { return g * sigmoid_of(2 * std::sqrt(2 / M_PI) * (g + 0.044715 * g * g * g)) * u; }
@@ -21,63 +22,85 @@ double clamped_of(double g, double u, double alpha, double limit) {
   return (std::fmin(std::fmax(u, -limit), limit) + 1) * g * sigmoid_of(alpha * g);
 }
 
-class GatedActivationsTest : public testing::TestWithParam<std::tuple<Isa, DType>> {
- protected:
-  Isa isa = std::get<0>(GetParam());
-  DType dtype = std::get<1>(GetParam());
-  CpuFixture cpu{isa};
+template <class B, Layout L>
+std::vector<float> values(Fixture<B>& on, const Tensor<B, L>& t) {
+  return to_host(on.queue, t.view());
+}
 
-  std::vector<float> values(const auto& t) { return to_host(cpu.queue, t.view()); }
-
-  /// block(gate, up) = f(gate, up), |f| <= size; `parts` roundings to the type in the decomposed form, one in the fused.
-  void expect_equal(const auto& block, const std::function<double(double, double)>& f, const std::function<double(double, double)>& size,
-                    double parts) {
-    int seed = 0;
-    for (const auto& [rows, cols] : test::odd_sizes()) {
-      const auto gate = cpu.tensor<Shard>({rows, cols}, dtype, test::random_values(rows * cols, ++seed, 2)),
-                 up = cpu.tensor<Shard>({rows, cols}, dtype, test::random_values(rows * cols, ++seed, 2));
-      const auto g = values(gate), u = values(up);
-      for (Fusion fusion : {Fusion::Off, Fusion::On, Fusion::Check}) {
-        cpu.device.fusion = fusion;
-        test::poison(cpu.queue, gate.shape(), dtype, 8);
-        const auto y = values(block(gate, up));
-        const double roundings = fusion == Fusion::Off ? parts : 1;
-        for (size_t i = 0; i < y.size(); i++) {
-          const double a = g[i], b = u[i], unit = test::unit_roundoff(dtype);
-          const double bound = fusion == Fusion::Off ? size(a, b) : std::abs(f(a, b)) + 1e-5 * size(a, b);
-          ASSERT_NEAR(y[i], f(a, b), bound * (roundings * unit + 4e-6) + (dtype == DType::F16 ? 0x1p-20 : 1e-36))
-              << "element " << i << " gate " << a << " up " << b;
-        }
+/// block(gate, up) = f(gate, up), |f| <= size; `parts` roundings to the type in the decomposed form, one in the fused.
+template <class B>
+void expect_equal(Fixture<B>& on, DType dtype, const auto& block, const std::function<double(double, double)>& f,
+                  const std::function<double(double, double)>& size, double parts) {
+  int seed = 0;
+  for (const auto& [rows, cols] : test::odd_sizes()) {
+    const auto gate = on.template tensor<Shard>({rows, cols}, dtype, test::random_values(rows * cols, ++seed, 2)),
+               up = on.template tensor<Shard>({rows, cols}, dtype, test::random_values(rows * cols, ++seed, 2));
+    const auto g = values(on, gate), u = values(on, up);
+    for (Fusion fusion : {Fusion::Off, Fusion::On, Fusion::Check}) {
+      on.device.fusion = fusion;
+      test::poison(on.queue, gate.shape(), dtype, 8);
+      const auto y = values(on, block(gate, up));
+      const double roundings = fusion == Fusion::Off ? parts : 1;
+      for (size_t i = 0; i < y.size(); i++) {
+        const double a = g[i], b = u[i], unit = test::unit_roundoff(dtype);
+        const double bound = fusion == Fusion::Off ? size(a, b) : std::abs(f(a, b)) + 1e-5 * size(a, b);
+        ASSERT_NEAR(y[i], f(a, b), bound * (roundings * unit + 4e-6) + (dtype == DType::F16 ? 0x1p-20 : 1e-36))
+            << "element " << i << " gate " << a << " up " << b;
       }
     }
   }
-};
-
-TEST_P(GatedActivationsTest, GeGluEqualsItsDefinition) {
-  expect_equal([](const auto& gate, const auto& up) { return geglu(gate, up); }, geglu_of,
-               [](double g, double u) { return std::abs(geglu_of(g, u)); }, 2.1);
 }
 
-TEST_P(GatedActivationsTest, ClampedSwiGluEqualsItsDefinition) {
+template <class B>
+void ge_glu_equals_its_definition(Fixture<B>& on, DType dtype) {
+  expect_equal(
+      on, dtype, [](const auto& gate, const auto& up) { return geglu(gate, up); }, geglu_of,
+      [](double g, double u) { return std::abs(geglu_of(g, u)); }, 2.1);
+}
+
+template <class B>
+void clamped_swi_glu_equals_its_definition(Fixture<B>& on, DType dtype) {
   // alpha * g is rounded before the exponential: |alpha * g| <= 12 more roundings. up + 1 may cancel.
   expect_equal(
-      [](const auto& gate, const auto& up) { return clamped_swiglu(gate, up, 1.702f, 3); },
+      on, dtype, [](const auto& gate, const auto& up) { return clamped_swiglu(gate, up, 1.702f, 3); },
       [](double g, double u) { return clamped_of(g, u, static_cast<double>(1.702f), 3); },
       [](double g, double u) { return std::abs(std::fmin(g, 3)) * sigmoid_of(1.702 * std::fmin(g, 3)) * (std::fmin(std::abs(u), 3) + 1); },
       20);
 }
 
-TEST_P(GatedActivationsTest, NanStaysNan) {
+template <class B>
+void nan_stays_nan(Fixture<B>& on, DType dtype) {
   for (Fusion fusion : {Fusion::Off, Fusion::On, Fusion::Check}) {
-    cpu.device.fusion = fusion;
-    const auto a = cpu.tensor<Full>({1, 3}, dtype, {NAN, 1, 1}), b = cpu.tensor<Full>({1, 3}, dtype, {1, NAN, 1});
-    for (const auto& y : {values(geglu(a, b)), values(clamped_swiglu(a, b, 1.702f, 7))})
+    on.device.fusion = fusion;
+    const auto a = on.template tensor<Full>({1, 3}, dtype, {NAN, 1, 1}), b = on.template tensor<Full>({1, 3}, dtype, {1, NAN, 1});
+    for (const auto& y : {values(on, geglu(a, b)), values(on, clamped_swiglu(a, b, 1.702f, 7))})
       EXPECT_TRUE(std::isnan(y[0]) && std::isnan(y[1]) && std::isfinite(y[2]));
   }
 }
 
+class GatedActivationsTest : public testing::TestWithParam<std::tuple<Isa, DType>> {
+ protected:
+  Isa isa = std::get<0>(GetParam());
+  DType dtype = std::get<1>(GetParam());
+  CpuFixture cpu{isa};
+};
+
+TEST_P(GatedActivationsTest, GeGluEqualsItsDefinition) { ge_glu_equals_its_definition(cpu, dtype); }
+TEST_P(GatedActivationsTest, ClampedSwiGluEqualsItsDefinition) { clamped_swi_glu_equals_its_definition(cpu, dtype); }
+TEST_P(GatedActivationsTest, NanStaysNan) { nan_stays_nan(cpu, dtype); }
+
 INSTANTIATE_TEST_SUITE_P(All, GatedActivationsTest,
                          testing::Combine(testing::ValuesIn(test::isa_levels()), testing::Values(DType::F32, DType::F16, DType::BF16)));
+
+TEST(GatedActivationsCuda, GeGluEqualsItsDefinition) {
+  test::on_cuda_with_types([](auto& on, DType dtype) { ge_glu_equals_its_definition(on, dtype); });
+}
+TEST(GatedActivationsCuda, ClampedSwiGluEqualsItsDefinition) {
+  test::on_cuda_with_types([](auto& on, DType dtype) { clamped_swi_glu_equals_its_definition(on, dtype); });
+}
+TEST(GatedActivationsCuda, NanStaysNan) {
+  test::on_cuda_with_types([](auto& on, DType dtype) { nan_stays_nan(on, dtype); });
+}
 
 TEST(GatedActivations, ClampedSwiGluGivesThePublishedValues) {
   CpuFixture cpu;

@@ -243,16 +243,17 @@ template struct Laws<Cpu, Trace>;
 template struct Laws<Cpu, Cuda>;
 template struct Laws<Trace, Cpu>;
 
-// The support matrix: every op of ops/kernels.h runs on the CPU and is traced; nothing claims to run on a backend without kernels.
+// The support matrix: every op of ops/kernels.h runs on the CPU and on CUDA and is traced.
 using C = Tensor<Cpu>;
 using T = Tensor<Trace>;
 using G = Tensor<Cuda>;
 static_assert(HasKernel<RmsNorm, Cpu, C, C, C, float> && HasKernel<RmsNorm, Trace, T, T, T, float> &&
-              !HasKernel<RmsNorm, Cuda, G, G, G, float>);
-static_assert(HasKernel<Add, Cpu, C, C, C> && HasKernel<Add, Trace, T, T, T> && !HasKernel<Add, Cuda, G, G, G>);
-static_assert(HasKernel<MatMul, Cpu, C, C, C> && HasKernel<MatMul, Trace, T, T, T> && !HasKernel<MatMul, Cuda, G, G, G>);
-static_assert(HasKernel<SwiGlu, Cpu, C, C, C> && !HasKernel<SwiGlu, Trace, T, T, T>, "a block is traced as its parts");
-static_assert(!HasKernel<Add, Cpu, C, C>, "too few arguments");
+              HasKernel<RmsNorm, Cuda, G, G, G, float>);
+static_assert(HasKernel<Add, Cpu, C, C, C> && HasKernel<Add, Trace, T, T, T> && HasKernel<Add, Cuda, G, G, G>);
+static_assert(HasKernel<MatMul, Cpu, C, C, C> && HasKernel<MatMul, Trace, T, T, T> && HasKernel<MatMul, Cuda, G, G, G>);
+static_assert(HasKernel<SwiGlu, Cpu, C, C, C> && HasKernel<SwiGlu, Cuda, G, G, G>);
+static_assert(!HasKernel<SwiGlu, Trace, T, T, T>, "a block is traced as its parts");
+static_assert(!HasKernel<Add, Cpu, C, C> && !HasKernel<Add, Cuda, G, C, C> && !HasKernel<Add, Cuda, G, G>, "other backends, too few");
 
 }  // namespace
 }  // namespace infernum

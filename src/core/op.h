@@ -53,6 +53,9 @@ void run(const Tensor<B, L>& first, const A&... rest) {
     const auto& device = first.device();
     const OpTimer timer(device.op_timer, Op::name);
     kernel(Op{}, *device.queue, first.view(), plain(rest)...);
+    if constexpr (requires { device.queue->synchronize(); })
+      if (device.op_timer) [[unlikely]]
+        device.queue->synchronize();  // so that the time is the op's, not that of its submission
     if (device.op_observer) [[unlikely]]
       device.op_observer(Op::name, first.view());
   }

@@ -1,9 +1,11 @@
 // family<Config, Net>(): instantiates a network on every backend and makes its row of the table. Included by one .cpp per family.
 #pragma once
 #include "backends/trace/trace.h"
+#include "core/build.h"
 #include "models/config.h"
-#include "models/cpu_model.h"
+
 #include "models/family.h"
+#include "models/local_model.h"
 
 namespace infernum {
 
@@ -65,7 +67,9 @@ Family family(std::string_view name, std::vector<std::string_view> architectures
   };
   f.load = [name](const ConfigReader& json, WeightSource& source, const ModelOptions& options) -> std::unique_ptr<Model> {
     const auto config = read_config<Config>(json, name, options);
-    return std::make_unique<CpuModel<Net<Cpu>>>(name, config, source, options);
+    if constexpr (has_cuda)
+      if (options.place.cuda) return std::make_unique<LocalModel<Cuda, Net<Cuda>>>(name, config, source, options);
+    return std::make_unique<LocalModel<Cpu, Net<Cpu>>>(name, config, source, options);
   };
   return f;
 }

@@ -1,10 +1,27 @@
 #include "models/model.h"
 
 #include <algorithm>
+#include <charconv>
 
+#include "core/build.h"
 #include "core/check.h"
 
 namespace infernum {
+
+Place parse_place(std::string_view text) {
+  if (text == "cpu") return {};
+  Place place{true, 0};
+  std::string_view rest = text;
+  bool ok = rest.substr(0, 4) == "cuda";
+  if (ok && rest.size() > 4) {
+    rest.remove_prefix(4);
+    const auto [end, error] = std::from_chars(rest.data() + 1, rest.data() + rest.size(), place.ordinal);
+    ok = rest.size() > 1 && rest[0] == ':' && rest[1] != '-' && error == std::errc() && end == rest.data() + rest.size();
+  }
+  check(ok, "device: one of cpu, cuda, cuda:0, cuda:1 ... is needed", text);
+  check(has_cuda, "device: this program was built without CUDA; build it where nvcc is found, or use cpu", text);
+  return place;
+}
 
 void ModelInfo::set_states(std::vector<SequenceState> list) {
   states = std::move(list);

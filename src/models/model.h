@@ -39,15 +39,25 @@ struct HostBatch {
   std::vector<int32_t> out_rows;                   ///< rows of T whose logits are wanted
 };
 
+/// A processor: "cpu", "cuda" for the first GPU, "cuda:1" for another.
+struct Place {
+  bool cuda = false;
+  int ordinal = 0;
+};
+/// Throws Error that lists the spellings; or that this build has no CUDA.
+Place parse_place(std::string_view text);
+
 struct ModelOptions {
+  Place place;
   int threads = 0;  ///< 0: all that this process may use
   int ranks = 1;    ///< tensor-parallel ranks, as threads of this process
   Fusion fusion = Fusion::On;
-  DType dtype = DType::F32;        ///< of activations
-  DType cache_dtype = DType::F32;  ///< of keys and values
-  int64_t max_model_len = 0;       ///< 0: what the config says
-  std::string isa;                 ///< "": the best of this machine
-  bool bf16_frequencies = false;   ///< see RopeConfig
+  DType dtype = DType::F32;             ///< of activations
+  DType cache_dtype = DType::F32;       ///< of keys and values
+  int64_t max_model_len = 0;            ///< 0: what the config says
+  std::string isa;                      ///< "": the best of this machine
+  bool bf16_frequencies = false;        ///< see RopeConfig
+  double gpu_memory_utilization = 0.9;  ///< share of a GPU's memory for weights, cache and activations together
 };
 
 using Observer = std::function<void(std::string_view name, const std::vector<int64_t>& shape, const std::vector<float>& values)>;
@@ -64,6 +74,8 @@ class Model {
   virtual void observe(Observer observer) = 0;
   /// Sees the first output of every op of rank 0, by the op's name; empty to stop.
   virtual void observe_ops(Observer observer) = 0;
+  /// Bytes that a cache may take on a device with memory of its own; 0 where the model shares the machine's.
+  virtual int64_t device_memory_left() const { return 0; }
   /// Told the name and duration of every op of rank 0; empty to stop.
   virtual void time_ops(std::function<void(std::string_view op, double seconds)> timer) = 0;
 };

@@ -234,61 +234,6 @@ TEST(AttentionCuda, RandomBatchesEqualTheDefinition) {
   });
 }
 
-class RopeTest : public testing::TestWithParam<std::tuple<Isa, DType, bool>> {};
-
-TEST_P(RopeTest, EqualsTheDefinition) {
-  const auto [isa, dtype, interleaved] = GetParam();
-  CpuFixture cpu(isa);
-  const int64_t heads = 3;
-  const std::vector<int32_t> positions{0, 1, 5, 1000, 131071};
-  for (auto [head_dim, d] : std::vector<std::pair<int64_t, int64_t>>{{64, 64}, {20, 20}, {80, 32}, {16, 6}}) {
-    std::vector<float> inv;
-    for (int64_t i = 0; i < d / 2; i++) inv.push_back(std::pow(10000.f, -2.f * static_cast<float>(i) / static_cast<float>(d)));
-    const auto T = static_cast<int64_t>(positions.size());
-    const auto x = cpu.tensor<Shard>({T, heads * head_dim}, dtype, random_values(T * heads * head_dim, 3));
-    const auto in = to_host(cpu.queue, x.view());
-    const auto table = rope_table(cpu.ints(positions), cpu.tensor<Full>({d / 2}, DType::F32, inv), 1.25f);
-    const auto y = to_host(cpu.queue, rope(x, table, RopeParams{static_cast<int>(head_dim), interleaved}).view());
-    for (int64_t t = 0; t < T; t++)
-      for (int64_t h = 0; h < heads; h++) {
-        const size_t base = static_cast<size_t>((t * heads + h) * head_dim);
-        std::vector<double> want(in.begin() + static_cast<std::ptrdiff_t>(base), in.begin() + static_cast<std::ptrdiff_t>(base) + head_dim);
-        for (int64_t i = 0; i < d / 2; i++) {
-          const auto angle = static_cast<double>(static_cast<float>(positions[static_cast<size_t>(t)]) * inv[static_cast<size_t>(i)]);
-          const size_t a = static_cast<size_t>(interleaved ? 2 * i : i), b = static_cast<size_t>(interleaved ? 2 * i + 1 : i + d / 2);
-          const double u = in[base + a], v = in[base + b], c = 1.25 * std::cos(angle), s = 1.25 * std::sin(angle);
-          want[a] = u * c - v * s;
-          want[b] = v * c + u * s;
-        }
-        for (int64_t i = 0; i < head_dim; i++)
-          ASSERT_NEAR(y[base + static_cast<size_t>(i)], want[static_cast<size_t>(i)],
-                      dtype == DType::F32   ? 1e-5
-                      : dtype == DType::F16 ? 4e-3
-                                            : 3e-2)
-              << "token " << t << " head " << h << " component " << i;
-      }
-  }
-}
-
-TEST_P(RopeTest, ReadsAndWritesColumnsOfWiderTensors) {
-  const auto [isa, dtype, interleaved] = GetParam();
-  CpuFixture cpu(isa);
-  const RopeParams params{20, interleaved};
-  const auto table = rope_table(cpu.ints({3, 0, 9}), cpu.tensor<Full>({8}, DType::F32, random_values(8, 1)), 1);
-  const auto wide = cpu.random({3, 100}, dtype, 2), y = cpu.filled({3, 70}, dtype, NAN);
-  const auto part = wide.columns(30, 90);
-  test::poison(cpu.queue, {3, 60}, dtype);
-  const auto want = to_host(cpu.queue, rope(cpu.tensor<Full>({3, 60}, dtype, to_host(cpu.queue, part.view())), table, params).view());
-  kernel(Rope{}, cpu.queue, y.columns(5, 65).view(), part.view(), table.view(), params);
-  EXPECT_EQ(to_host(cpu.queue, y.columns(5, 65).view()), want);
-  for (float edge : to_host(cpu.queue, y.columns(0, 5).view())) EXPECT_TRUE(std::isnan(edge));
-  for (float edge : to_host(cpu.queue, y.columns(65, 70).view())) EXPECT_TRUE(std::isnan(edge));
-}
-
-INSTANTIATE_TEST_SUITE_P(All, RopeTest,
-                         testing::Combine(testing::ValuesIn(test::isa_levels()), testing::Values(DType::F32, DType::BF16, DType::F16),
-                                          testing::Bool()));
-
 TEST(Attention, ErrorsNameTheShapes) {
   CpuFixture cpu;
   // A cache of 3 blocks, 2 heads of 4.

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <thread>
 
-#include "ops/test_support.h"
+#include "ops/cuda_test_support.h"
 
 namespace infernum {
 namespace {
@@ -93,11 +93,20 @@ TEST(Collectives, OfOneRankMoveTheirArgument) {
   EXPECT_EQ(all_gather(std::move(shard)).view().data, b);
 }
 
+template <class B>
+void collectives_need_a_group(test::Fixture<B>& on) {
+  on.device.ranks = 2;
+  const auto part = on.template random<Partial>({1, 1}, DType::F32, 1);
+  const auto shard = on.template random<Shard>({1, 1}, DType::F32, 1);
+  EXPECT_NE(test::error_of([&] { all_reduce(part); }).find("belongs to no group"), std::string::npos);
+  EXPECT_NE(test::error_of([&] { all_gather(shard); }).find("belongs to no group"), std::string::npos);
+}
 TEST(Collectives, NeedAGroup) {
   test::CpuFixture cpu;
-  cpu.device.ranks = 2;
-  EXPECT_NE(test::error_of([&] { all_reduce(cpu.random<Partial>({1, 1}, DType::F32, 1)); }).find("belongs to no group"), std::string::npos);
-  EXPECT_NE(test::error_of([&] { all_gather(cpu.random<Shard>({1, 1}, DType::F32, 1)); }).find("belongs to no group"), std::string::npos);
+  collectives_need_a_group(cpu);
+}
+TEST(CollectivesCuda, NeedAGroup) {
+  test::on_cuda([](auto& on) { collectives_need_a_group(on); });
 }
 
 }  // namespace

@@ -12,7 +12,7 @@
 
 #ifdef INFERNUM_HAS_CUDA
 namespace infernum {
-/// For test::poison(), which finds it through its first argument.
+/// Beside Queue, where test::poison() finds it although it comes later.
 inline void fill_with_ones(Queue<Cuda>& queue, void* memory, size_t bytes) {
   ASSERT_EQ(cudaMemsetAsync(memory, 0xff, bytes, queue.stream), cudaSuccess);
 }
@@ -22,6 +22,10 @@ inline void fill_with_ones(Queue<Cuda>& queue, void* memory, size_t bytes) {
 namespace infernum::test {
 
 #ifdef INFERNUM_HAS_CUDA
+inline void copy_bytes(Queue<Cuda>& queue, void* to, const std::vector<std::byte>& bytes) {
+  queue.synchronize();  // `to` may be of the pool, with work on it under way
+  upload(queue, to, bytes);
+}
 
 /// body(Fixture<Cuda>&) on the first device; where there is none, the test reports itself as skipped.
 template <class F>
@@ -36,5 +40,11 @@ void on_cuda(const F&) {
   GTEST_SKIP() << "built without CUDA";
 }
 #endif
+
+/// body(Fixture<Cuda>&, dtype) for every type that kernels compute on, each on a fixture of its own.
+template <class F>
+void on_cuda_with_types(const F& body) {
+  for (const DType dtype : {DType::F32, DType::F16, DType::BF16}) on_cuda([&](auto& on) { body(on, dtype); });
+}
 
 }  // namespace infernum::test

@@ -45,6 +45,9 @@ inline std::string error_of(const std::function<void()>& action) {
   return "no error";
 }
 
+/// Fills memory of a queue's device.
+inline void copy_bytes(Queue<Cpu>&, void* to, const std::vector<std::byte>& bytes) { std::memcpy(to, bytes.data(), bytes.size()); }
+
 /// The next `count` tensors of this size come out of the pool full of NaN, or of -1 for integers.
 inline void fill_with_ones(Queue<Cpu>&, void* memory, size_t bytes) { std::memset(memory, 0xff, bytes); }
 template <class B>

@@ -143,7 +143,7 @@ inline constexpr int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -
 inline constexpr int8_t e2m1_doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 /// 2^(e - 128): half of the E8M0 scale e. 255 is NaN.
-inline float e8m0_half(uint8_t e) {
+constexpr float e8m0_half(uint8_t e) {
   if (e == 255) return std::bit_cast<float>(0x7fc00000u);
   return std::bit_cast<float>(e < 2 ? 0x00200000u << e : static_cast<uint32_t>(e - 1) << 23);
 }
@@ -152,19 +152,19 @@ inline float e8m0_half(uint8_t e) {
 struct ScaleMin {
   int scale, min;
 };
-inline ScaleMin scale_min(const uint8_t (&s)[12], int b) {
+constexpr ScaleMin scale_min(const uint8_t (&s)[12], int b) {
   if (b < 4) return {s[b] & 63, s[b + 4] & 63};
   return {(s[b + 4] & 15) | (s[b - 4] >> 6) << 4, (s[b + 4] >> 4) | (s[b] >> 6) << 4};
 }
 
 /// Scale of sub-block b of Q3_K, -32 .. 31.
-inline int q3k_scale(const uint8_t (&s)[12], int b) {
+constexpr int q3k_scale(const uint8_t (&s)[12], int b) {
   const int low = b < 8 ? s[b] & 15 : s[b - 8] >> 4;
   return (low | ((s[8 + b % 4] >> 2 * (b / 4)) & 3) << 4) - 32;
 }
 
 /// Scale of sub-block b of IQ4_XS, -32 .. 31.
-inline int iq4xs_scale(const BlockIQ4_XS& block, int b) {
+constexpr int iq4xs_scale(const BlockIQ4_XS& block, int b) {
   const int low = block.scales_l[b / 2] >> 4 * (b & 1) & 15;
   return (low | (block.scales_h[b / 4] >> 2 * (b % 4) & 3) << 4) - 32;
 }

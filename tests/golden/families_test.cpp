@@ -7,81 +7,46 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
-#include <sstream>
 
-#include "support/golden.h"
-#include "support/run_model.h"
+#include "support/golden_model.h"
 
 namespace infernum {
 namespace {
 
 using test::Golden;
+using test::load_golden;
+using test::logits_error;
+using test::read_file;
 using test::relative_error;
+using test::Variant;
 
 constexpr double tolerance = 1e-4;
 
-std::string read_file(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-struct Variant {
-  std::string folder, config_file;
-};
-
-std::ostream& operator<<(std::ostream& out, const Variant& v) { return out << v.folder << "/" << v.config_file; }
-
-std::unique_ptr<Model> load(const std::string& folder, const std::string& config_json, ModelOptions options = {}) {
-  Checkpoint checkpoint = open_checkpoint(test::data("models/" + folder));
-  checkpoint.config_json = config_json;
-  options.threads = options.threads ? options.threads : 2;
-  options.bf16_frequencies = true;  // the golden models were cast to bfloat16 and back as a whole, rotary frequencies included
-  return load_model(checkpoint, options);
-}
-
-/// Error of the logits of `prompt` (the golden may hold only the last rows).
-double logits_error(Model& model, const Golden& golden, const std::string& prompt, int64_t chunk = INT64_MAX) {
-  const auto ids = golden.ids(prompt + ".ids");
-  const auto want = golden.floats(prompt + ".logits");
-  test::SingleSequence sequence(model, static_cast<int64_t>(ids.size()));
-  auto got = sequence.append(ids, chunk);
-  got.erase(got.begin(), got.end() - static_cast<std::ptrdiff_t>(want.size()));
-  return relative_error(got, want);
-}
-
 class Families : public testing::TestWithParam<Variant> {
  protected:
-  std::string config() const { return read_file(test::data("models/" + GetParam().folder + "/" + GetParam().config_file)); }
-  Golden golden{test::data("models/" + GetParam().folder + "/golden.safetensors")};
+  std::string config() const { return GetParam().config(); }
+  Golden golden{GetParam().path("golden.safetensors")};
 
-  /// `dynamic` rope and `longrope` depend on the longest sequence, which for the reference is the prompt itself.
   ModelOptions options_for(const std::string& prompt) const { return options_for_length(golden.shape(prompt + ".ids")[0]); }
-  ModelOptions options_for_length(int64_t tokens) const {
-    ModelOptions options;
-    if (GetParam().folder == "llama-dynamic" || GetParam().folder == "phi3-longrope") options.max_model_len = tokens;
-    return options;
-  }
+  ModelOptions options_for_length(int64_t tokens) const { return test::options_for_length(GetParam().folder, tokens); }
 };
 
 TEST_P(Families, LogitsEqualTheReference) {
   for (const std::string prompt : {"prompt0", "prompt1", "prompt2", "prompt3"}) {
-    const auto model = load(GetParam().folder, config(), options_for(prompt));
+    const auto model = load_golden(GetParam().folder, config(), options_for(prompt));
     EXPECT_LE(logits_error(*model, golden, prompt), tolerance) << prompt;
   }
 }
 
 TEST_P(Families, LogitsDoNotDependOnTheChunks) {
-  const auto model = load(GetParam().folder, config(), options_for("prompt2"));
+  const auto model = load_golden(GetParam().folder, config(), options_for("prompt2"));
   const auto ids = golden.ids("prompt2.ids");
   const auto whole = test::SingleSequence(*model, 64).append(ids);
   for (int64_t chunk : {1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 33}) EXPECT_EQ(test::SingleSequence(*model, 64).append(ids, chunk), whole) << chunk;
 }
 
 TEST_P(Families, HiddenStatesEqualTheReferenceLayerByLayer) {
-  const auto model = load(GetParam().folder, config(), options_for("prompt1"));
+  const auto model = load_golden(GetParam().folder, config(), options_for("prompt1"));
   std::map<std::string, std::vector<float>> hidden;
   model->observe(
       [&](std::string_view name, const std::vector<int64_t>&, const std::vector<float>& values) { hidden[std::string(name)] = values; });
@@ -100,7 +65,7 @@ TEST_P(Families, GreedyTokensEqualTheReferenceWhereTheMarginAllows) {
     const auto prompt = golden.ids("prompt" + n + ".ids"), want = golden.ids("greedy" + n + ".ids");
     const auto total = static_cast<int64_t>(prompt.size() + want.size());
     constexpr size_t trained = 64;  // of phi3-longrope: beyond it all keys get other angles
-    auto model = load(GetParam().folder, config(), options_for_length(prompt.size() > trained ? total : trained));
+    auto model = load_golden(GetParam().folder, config(), options_for_length(prompt.size() > trained ? total : trained));
     const auto margin = golden.floats("greedy" + n + ".margin");
     std::optional<test::SingleSequence> sequence(std::in_place, *model, total);
     auto logits = sequence->append(prompt);
@@ -116,7 +81,7 @@ TEST_P(Families, GreedyTokensEqualTheReferenceWhereTheMarginAllows) {
       text.push_back(want[i]);
       if (GetParam().folder == "phi3-longrope" && text.size() == trained + 1) {
         sequence.reset();
-        model = load(GetParam().folder, config(), options_for_length(total));
+        model = load_golden(GetParam().folder, config(), options_for_length(total));
         logits = sequence.emplace(*model, total).append(text);
       } else {
         logits = sequence->append({want[i]});
@@ -129,13 +94,13 @@ TEST_P(Families, GreedyTokensEqualTheReferenceWhereTheMarginAllows) {
 TEST_P(Families, F16ActivationsStayClose) {
   ModelOptions options = options_for("prompt2");
   options.dtype = options.cache_dtype = DType::F16;
-  EXPECT_LE(logits_error(*load(GetParam().folder, config(), options), golden, "prompt2"), 2e-2);
+  EXPECT_LE(logits_error(*load_golden(GetParam().folder, config(), options), golden, "prompt2"), 2e-2);
 }
 
 TEST_P(Families, RanksGiveTheSameLogits) {
   ModelOptions options = options_for("prompt2");
   options.ranks = 2;
-  const auto model = load(GetParam().folder, config(), options);
+  const auto model = load_golden(GetParam().folder, config(), options);
   EXPECT_LE(logits_error(*model, golden, "prompt2"), tolerance);
 }
 
@@ -143,7 +108,7 @@ TEST(Ranks, AnErrorOnOneRankReachesTheCallerAndTheModelStaysUsable) {
   const std::string folder = "qwen3", config_json = read_file(test::data("models/qwen3/config.json"));
   ModelOptions options;
   options.ranks = 2;
-  const auto model = load(folder, config_json, options);
+  const auto model = load_golden(folder, config_json, options);
   const std::vector<int32_t> ids = {1, 2, 3, 4, 5};
   const auto want = test::SingleSequence(*model, 64).append(ids);
   for (const char* where : {"hidden0", "hidden1"}) {
@@ -159,7 +124,7 @@ TEST(Ranks, AnErrorOnOneRankReachesTheCallerAndTheModelStaysUsable) {
   model->observe({});
   EXPECT_EQ(test::SingleSequence(*model, 64).append(ids), want);
   options.ranks = 0;
-  EXPECT_THROW(load(folder, config_json, options), Error);
+  EXPECT_THROW(load_golden(folder, config_json, options), Error);
 }
 
 TEST(Checkpoint, TensorsAtOddAddressesGiveTheSameLogits) {
@@ -185,14 +150,14 @@ TEST_P(Families, FusedAndDecomposedFormsAgree) {
   for (Fusion fusion : {Fusion::Off, Fusion::Check}) {
     ModelOptions options = options_for("prompt2");
     options.fusion = fusion;
-    EXPECT_LE(logits_error(*load(GetParam().folder, config(), options), golden, "prompt2"), tolerance);
+    EXPECT_LE(logits_error(*load_golden(GetParam().folder, config(), options), golden, "prompt2"), tolerance);
   }
 }
 
 TEST_P(Families, BrokenMathematicsIsSeen) {
   auto json = nlohmann::json::parse(config());
   const auto error_with = [&](const char* prompt, const nlohmann::json& changed) {
-    return logits_error(*load(GetParam().folder, changed.dump(), options_for(prompt)), golden, prompt);
+    return logits_error(*load_golden(GetParam().folder, changed.dump(), options_for(prompt)), golden, prompt);
   };
   auto eps = json;
   eps[json.contains("layer_norm_eps") ? "layer_norm_eps" : "rms_norm_eps"] = 1e-2;
@@ -243,27 +208,12 @@ TEST_P(Families, EveryConstantMatters) {
     auto json = nlohmann::json::parse(config());
     const auto patch = nlohmann::json::parse(change.patch);
     json.merge_patch(patch);
-    EXPECT_GT(logits_error(*load(change.folder, json.dump(), options_for(change.prompt)), golden, change.prompt), tolerance) << patch;
+    EXPECT_GT(logits_error(*load_golden(change.folder, json.dump(), options_for(change.prompt)), golden, change.prompt), tolerance)
+        << patch;
   }
 }
 
-/// Every golden checkpoint, in each spelling of its config.
-std::vector<Variant> variants() {
-  std::set<std::string> folders;
-  for (const auto& entry : std::filesystem::directory_iterator(test::data("models")))
-    if (std::filesystem::exists(entry.path() / "golden.safetensors")) folders.insert(entry.path().filename());
-  std::vector<Variant> list;
-  for (const std::string& folder : folders)
-    for (const char* file : {"config.json", "config.legacy.json"})
-      if (std::filesystem::exists(test::data("models/" + folder + "/" + file))) list.push_back({folder, file});
-  return list;
-}
-
-INSTANTIATE_TEST_SUITE_P(All, Families, testing::ValuesIn(variants()), [](const auto& variant) {
-  std::string name = variant.param.folder + (variant.param.config_file == "config.json" ? "_v5" : "_v4");
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(All, Families, testing::ValuesIn(test::variants()), [](const auto& variant) { return variant.param.name(); });
 
 }  // namespace
 }  // namespace infernum

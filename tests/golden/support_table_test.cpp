@@ -8,29 +8,21 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <sstream>
 
 #include "models/families.h"
-#include "support/golden.h"
-#include "support/run_model.h"
+#include "support/golden_model.h"
 
 namespace infernum {
 namespace {
 
 using test::Golden;
+using test::read_file;
 using test::relative_error;
 namespace fs = std::filesystem;
 
 constexpr const char* page = INFERNUM_SOURCE_DIR "/docs/models.md";
 constexpr const char* begin_mark = "<!-- measured: begin -->\n";
 constexpr const char* end_mark = "<!-- measured: end -->\n";
-
-std::string read_file(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 /// The next of 1, 2, 5, 10, ... above: machines differ in the last digits.
 double rounded_up(double error) {
@@ -67,35 +59,19 @@ class Measured {
 
  private:
   std::unique_ptr<Model> load(const char* config, int64_t length, DType dtype) const {
-    Checkpoint checkpoint = open_checkpoint(folder_);
-    checkpoint.config_json = read_file(folder_ + "/" + config);
-    ModelOptions options;
+    ModelOptions options = test::options_for_length(name_, length);
     options.threads = 1;
-    options.bf16_frequencies = true;
     options.dtype = options.cache_dtype = dtype;
-    const bool by_length = name_ == "llama-dynamic" || name_ == "phi3-longrope";  // frequencies depend on the longest sequence
-    options.max_model_len = by_length ? length : 0;
-    return load_model(checkpoint, options);
+    return test::load_golden(name_, read_file(folder_ + "/" + config), options);
   }
 
-  /// Of every position of all prompts: the norm of the difference of its logits over the norm of its logits, ascending.
+  /// Of every position of all prompts, ascending.
   std::vector<double> position_errors(DType dtype) const {
     std::vector<double> errors;
     for (const std::string prompt : {"prompt0", "prompt1", "prompt2", "prompt3"}) {
-      const auto ids = golden_.ids(prompt + ".ids");
-      const auto want = golden_.floats(prompt + ".logits");
-      const auto model = load("config.json", static_cast<int64_t>(ids.size()), dtype);
-      auto got = test::SingleSequence(*model, static_cast<int64_t>(ids.size())).append(ids);
-      got.erase(got.begin(), got.end() - static_cast<std::ptrdiff_t>(want.size()));
-      const auto width = static_cast<size_t>(model->info().vocab_size);
-      for (size_t row = 0; row < want.size(); row += width) {
-        double difference = 0, norm = 0;
-        for (size_t i = row; i < row + width; i++) {
-          difference += std::pow(static_cast<double>(got[i]) - static_cast<double>(want[i]), 2);
-          norm += std::pow(static_cast<double>(want[i]), 2);
-        }
-        errors.push_back(std::sqrt(difference / norm));
-      }
+      const auto model = load("config.json", golden_.shape(prompt + ".ids")[0], dtype);
+      const auto more = test::position_errors(test::run_prompt(*model, golden_, prompt), model->info().vocab_size);
+      errors.insert(errors.end(), more.begin(), more.end());
     }
     std::sort(errors.begin(), errors.end());
     return errors;
@@ -117,14 +93,8 @@ class Measured {
 
   double error(const char* config, DType dtype) const {
     double worst = 0;
-    for (const std::string prompt : {"prompt0", "prompt1", "prompt2", "prompt3"}) {
-      const auto ids = golden_.ids(prompt + ".ids");
-      const auto want = golden_.floats(prompt + ".logits");
-      const auto model = load(config, static_cast<int64_t>(ids.size()), dtype);
-      auto got = test::SingleSequence(*model, static_cast<int64_t>(ids.size())).append(ids);
-      got.erase(got.begin(), got.end() - static_cast<std::ptrdiff_t>(want.size()));
-      worst = std::max(worst, relative_error(got, want));
-    }
+    for (const std::string prompt : {"prompt0", "prompt1", "prompt2", "prompt3"})
+      worst = std::max(worst, test::logits_error(*load(config, golden_.shape(prompt + ".ids")[0], dtype), golden_, prompt));
     return worst;
   }
 

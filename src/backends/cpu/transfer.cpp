@@ -1,5 +1,7 @@
 #include "backends/cpu/transfer.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "core/dispatch.h"
@@ -35,6 +37,13 @@ Tensor<Cpu> from_host(Device<Cpu>& device, const Shape& shape, const std::vector
   Tensor<Cpu> t(device, shape, DType::I32);
   if (!values.empty()) std::memcpy(t.view().data, values.data(), values.size() * sizeof(int32_t));
   return t;
+}
+
+Tensor<Cpu> zeros(Device<Cpu>& device, const Shape& shape, DType dtype) {
+  const auto bytes = static_cast<size_t>(bytes_of(dtype, shape.elements()));
+  std::shared_ptr<void> memory(std::calloc(std::max<size_t>(bytes, 1), 1), std::free);
+  check(memory != nullptr, "cache: not enough memory for the state of the sequences", shape, "bytes", bytes);
+  return {device, shape, dtype, std::move(memory)};
 }
 
 }  // namespace infernum

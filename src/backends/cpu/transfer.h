@@ -14,4 +14,8 @@ std::vector<float> to_host(Queue<Cpu>& queue, const View<Cpu>& view);
 Tensor<Cpu> from_host(Device<Cpu>& device, const Shape& shape, DType dtype, const std::vector<float>& values);
 Tensor<Cpu> from_host(Device<Cpu>& device, const Shape& shape, const std::vector<int32_t>& values);
 
+/// All bytes zero; pages that are never written stay unmapped, so an unused part costs nothing. For the state of sequences: zeros keep
+/// 0 * garbage from becoming NaN.
+Tensor<Cpu> zeros(Device<Cpu>& device, const Shape& shape, DType dtype);
+
 }  // namespace infernum

@@ -4,6 +4,7 @@
 
 #include "backends/cuda/blas_lt.h"
 #include "backends/cuda/error.h"
+#include "backends/cuda/transfer.h"
 
 namespace infernum {
 namespace {
@@ -73,6 +74,14 @@ void* Queue<Cuda>::scratch(int64_t bytes) {
     scratch_bytes_ = bytes;
   }
   return scratch_.get();
+}
+
+void* Queue<Cuda>::pinned(int64_t bytes) {
+  if (bytes > pinned_bytes_) {
+    pinned_ = allocate_pinned(*this, bytes);
+    pinned_bytes_ = bytes;
+  }
+  return pinned_.get();
 }
 
 BlasLt& Queue<Cuda>::blas() {

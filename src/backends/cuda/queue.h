@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "backends/cuda/placed_weights.h"
 #include "backends/memory_pool.h"
 #include "core/shape.h"
 #include "core/view.h"
@@ -44,15 +45,18 @@ struct Queue<Cuda> {
   void synchronize();
   /// At least `bytes` of device memory for the kernel that is submitted next; contents undefined.
   void* scratch(int64_t bytes);
+  /// At least `bytes` of host memory that the device copies to and from without a stop in between; for one copy at a time.
+  void* pinned(int64_t bytes);
   BlasLt& blas();
 
   const CudaProperties properties;
   CUstream_st* stream = nullptr;
   MemoryPool memory;  ///< a buffer let go may be handed out at once: whoever gets it works later on the same stream
+  PlacedWeights placed;
 
  private:
-  std::shared_ptr<void> scratch_;
-  int64_t scratch_bytes_ = 0;
+  std::shared_ptr<void> scratch_, pinned_;
+  int64_t scratch_bytes_ = 0, pinned_bytes_ = 0;
   std::unique_ptr<BlasLt> blas_;
 };
 

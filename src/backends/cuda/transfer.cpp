@@ -48,17 +48,17 @@ std::vector<float> to_host(Queue<Cuda>& queue, const View<Cuda>& view) {
   std::vector<float> values(static_cast<size_t>(view.elements()));
   if (values.empty()) return values;
   const auto width = static_cast<size_t>(bytes_of(view.dtype, view.cols())), height = static_cast<size_t>(view.rows());
-  std::vector<std::byte> raw(width * height);
-  cuda_check(cudaMemcpy2DAsync(raw.data(), width, view.data, static_cast<size_t>(bytes_of(view.dtype, view.stride)), width, height,
+  void* raw = queue.pinned(static_cast<int64_t>(width * height));
+  cuda_check(cudaMemcpy2DAsync(raw, width, view.data, static_cast<size_t>(bytes_of(view.dtype, view.stride)), width, height,
                                cudaMemcpyDeviceToHost, queue.stream),
              "copy from the device");
   queue.synchronize();
   const auto convert = [&]<class T>(Type<T>) {
-    const T* in = reinterpret_cast<const T*>(raw.data());
+    const T* in = static_cast<const T*>(raw);
     for (float& v : values) v = static_cast<float>(*in++);
   };
   if (view.dtype == DType::F32)
-    std::memcpy(values.data(), raw.data(), raw.size());
+    std::memcpy(values.data(), raw, width * height);
   else if (view.dtype == DType::I32)
     convert(Type<int32_t>{});
   else
@@ -92,6 +92,26 @@ std::shared_ptr<void> allocate_lasting(Queue<Cuda>& queue, int64_t bytes) {
   cudaGetLastError();
   cudaMemGetInfo(&unused, &total);
   fail("cuda: not enough memory on the device", queue.properties.name, "wanted", bytes, "free", unused, "of", total);
+}
+
+int64_t memory_left(Queue<Cuda>& queue, double utilization) {
+  queue.bind();
+  size_t unused = 0, total = 0;
+  cuda_check(cudaMemGetInfo(&unused, &total), "cudaMemGetInfo");
+  const double taken = static_cast<double>(total - unused);
+  return std::max<int64_t>(0, static_cast<int64_t>(static_cast<double>(total) * utilization - taken));
+}
+
+std::shared_ptr<void> allocate_pinned(Queue<Cuda>& queue, int64_t bytes) {
+  queue.bind();
+  void* memory = nullptr;
+  cuda_check(cudaHostAlloc(&memory, static_cast<size_t>(std::max<int64_t>(bytes, 1)), cudaHostAllocDefault), "cudaHostAlloc");
+  return {memory, [](void* p) { cudaFreeHost(p); }};
+}
+
+void upload_pinned(Queue<Cuda>& queue, void* device_memory, const void* pinned, int64_t bytes) {
+  cuda_check(cudaMemcpyAsync(device_memory, pinned, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, queue.stream),
+             "copy to the device");
 }
 
 Tensor<Cuda> zeros(Device<Cuda>& device, const Shape& shape, DType dtype) {

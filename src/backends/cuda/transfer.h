@@ -21,6 +21,14 @@ Tensor<Cuda> zeros(Device<Cuda>& device, const Shape& shape, DType dtype);
 /// Device memory of its own, not of the pool: what lives as long as the model. Throws Error when there is not enough.
 std::shared_ptr<void> allocate_lasting(Queue<Cuda>& queue, int64_t bytes);
 
+/// What remains of the share `utilization` of the device's memory, whoever took the rest; at least 0.
+int64_t memory_left(Queue<Cuda>& queue, double utilization);
+
+/// Host memory that the device copies from without a stop in between.
+std::shared_ptr<void> allocate_pinned(Queue<Cuda>& queue, int64_t bytes);
+/// Copies in the order of the queue; the pinned memory must stay as it is until then.
+void upload_pinned(Queue<Cuda>& queue, void* device_memory, const void* pinned, int64_t bytes);
+
 /// Copies to the device through pinned buffers, several threads filling them; done when it returns.
 void upload(Queue<Cuda>& queue, void* device_memory, std::span<const std::byte> bytes);
 

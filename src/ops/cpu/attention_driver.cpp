@@ -59,7 +59,7 @@ class RaggedAttention {
       const FlushDenormals flush;
       work(0);
     } else {
-      queue_.pool.run(work);
+      queue_.pool.share(work);
     }
     for (const Tile& tile : tiles_)
       if (tile.parts > 0)

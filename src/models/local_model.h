@@ -1,12 +1,12 @@
-// CpuModel<Net>: a network on the CPU, on one rank or on several that are threads of this process.
+// LocalModel<Backend, Net>: a network on one rank of this machine, or on several that are threads of this process.
 #pragma once
 #include <exception>
 #include <optional>
 
-#include "backends/cpu/transfer.h"
 #include "layers/weights.h"
 #include "models/model.h"
-#include "ops/batch.h"
+#include "models/open_queue.h"
+#include "models/step_runner.h"
 
 namespace infernum {
 
@@ -28,20 +28,17 @@ ModelInfo describe_model(std::string_view family, const Config& c, const Net& ne
   return m;
 }
 
-template <class Net>
-class CpuModel : public Model {
+template <class B, class Net>
+class LocalModel : public Model {
  public:
   template <class Config>
-  CpuModel(std::string_view family, const Config& config, WeightSource& source, const ModelOptions& options)
-      : rank_threads_(options.ranks) {
-    const int threads = std::max(1, (options.threads ? options.threads : available_threads()) / options.ranks);
-    const Isa isa = options.isa.empty() ? best_isa() : parse_isa(options.isa);
+  LocalModel(std::string_view family, const Config& config, WeightSource& source, const ModelOptions& options)
+      : rank_threads_(options.ranks), memory_utilization_(options.gpu_memory_utilization) {
     for (int r = 0; r < options.ranks; r++) {
-      auto& rank = ranks_.emplace_back(std::make_unique<Rank>(threads, isa));
-      rank->queue.rank = r;
-      rank->queue.bf16_products = options.dtype == DType::BF16;
-      rank->device = {&rank->queue, r, options.ranks, options.fusion, DType::F32, options.cache_dtype, {}, {}, {}};
-      rank->net.emplace(Weights<Cpu>(rank->device, source), config);
+      auto& rank = ranks_.emplace_back(std::make_unique<Rank>());
+      rank->queue = open_queue<B>(options, r);
+      rank->device = {rank->queue.get(), r, options.ranks, options.fusion, activation_dtype<B>(options), options.cache_dtype, {}, {}, {}};
+      rank->net.emplace(Weights<B>(rank->device, source), config);
     }
     info_ = describe_model(family, config, *ranks_[0]->net, options);
     blocks_.resize(info_.groups.size());
@@ -53,9 +50,10 @@ class CpuModel : public Model {
     check(blocks.size() == info_.groups.size(), "cache: a number of blocks per group of layers", blocks.size(), info_.groups.size());
     blocks_ = blocks;
     for (auto& rank : ranks_) {
+      rank->run.reset();
       rank->states.clear();
       for (size_t i = 0; i < info_.states.size(); i++) {
-        LayerState<Cpu>& state = rank->states.emplace_back();
+        LayerState<B>& state = rank->states.emplace_back();
         state.group = info_.state_group[i];
         for (const StatePart& part : info_.states[i].parts)
           state.parts.push_back(zeros(rank->device, part.block.prepended(blocks[static_cast<size_t>(state.group)]),
@@ -67,50 +65,37 @@ class CpuModel : public Model {
   std::vector<float> forward(const HostBatch& batch) override {
     check_batch(batch, info_, blocks_);
     if (ranks_.size() == 1) return run(*ranks_[0], batch);
-    return run_ranks(batch);
+    if constexpr (std::same_as<B, Cpu>) return run_ranks(batch);
+    fail("several ranks run on the CPU alone", ranks_.size());
   }
 
+  int64_t device_memory_left() const override {
+    if constexpr (requires(Queue<B> & q) { memory_left(q, 1.); }) return memory_left(*ranks_[0]->queue, memory_utilization_);
+    return 0;
+  }
   void observe(Observer observer) override { ranks_[0]->device.observer = on_host(std::move(observer)); }
   void observe_ops(Observer observer) override { ranks_[0]->device.op_observer = on_host(std::move(observer)); }
   void time_ops(std::function<void(std::string_view, double)> timer) override { ranks_[0]->device.op_timer = std::move(timer); }
 
  private:
   struct Rank {
-    Queue<Cpu> queue;
-    Device<Cpu> device;
+    std::unique_ptr<Queue<B>> queue;
+    Device<B> device;
     std::optional<Net> net;
-    std::vector<LayerState<Cpu>> states;
-    Rank(int threads, Isa isa) : queue(threads, isa) {}
+    std::vector<LayerState<B>> states;
+    StepRunner<B, Net> run;
   };
 
   /// An observer of views from one of host values; none from none.
-  std::function<void(std::string_view, const View<Cpu>&)> on_host(Observer observer) {
+  std::function<void(std::string_view, const View<B>&)> on_host(Observer observer) {
     if (!observer) return nullptr;
-    return [observer = std::move(observer), queue = &ranks_[0]->queue](std::string_view name, const View<Cpu>& v) {
+    return [observer = std::move(observer), queue = ranks_[0]->queue.get()](std::string_view name, const View<B>& v) {
       const bool readable = is_float(v.dtype) || v.dtype == DType::I32;
       if (readable) observer(name, std::vector<int64_t>(v.size, v.size + v.rank), to_host(*queue, v));
     };
   }
 
-  /// Pages that are never written stay unmapped, so an unused part of the cache costs nothing; zeros keep 0 * garbage from becoming NaN.
-  static Tensor<Cpu> zeros(Device<Cpu>& device, const Shape& shape, DType dtype) {
-    const auto bytes = static_cast<size_t>(bytes_of(dtype, shape.elements()));
-    std::shared_ptr<void> memory(std::calloc(std::max<size_t>(bytes, 1), 1), std::free);
-    check(memory != nullptr, "cache: not enough memory for the state of the sequences", shape, "bytes", bytes);
-    return {device, shape, dtype, std::move(memory)};
-  }
-
-  std::vector<float> run(Rank& rank, const HostBatch& b) {
-    const auto ints = [&](const std::vector<int32_t>& values) {
-      return from_host(rank.device, {static_cast<int64_t>(values.size())}, values);
-    };
-    const auto sequences = static_cast<int64_t>(b.query_start.size()) - 1;
-    Batch<Cpu> batch{ints(b.ids), ints(b.positions), ints(b.query_start), {}, ints(b.out_rows), 0};
-    for (const auto& table : b.block_tables)
-      batch.block_tables.push_back(from_host(rank.device, {sequences, static_cast<int64_t>(table.size()) / sequences}, table));
-    for (int32_t p : b.positions) batch.context = std::max<int64_t>(batch.context, p + 1);
-    return to_host(rank.queue, (*rank.net)(batch, rank.states).view());
-  }
+  std::vector<float> run(Rank& rank, const HostBatch& b) { return rank.run(rank.device, *rank.net, rank.states, b); }
 
   /// One thread per rank. When a rank fails, the others give up at their next collective and its error comes back.
   std::vector<float> run_ranks(const HostBatch& batch) {
@@ -119,7 +104,7 @@ class CpuModel : public Model {
     rank_threads_.run([&](int r) {
       try {
         Rank& rank = *ranks_[static_cast<size_t>(r)];
-        rank.queue.group = &group;
+        rank.queue->group = &group;
         auto result = run(rank, batch);
         if (r == 0) logits = std::move(result);
       } catch (...) {
@@ -132,6 +117,7 @@ class CpuModel : public Model {
 
   ModelInfo info_;
   ThreadPool rank_threads_;
+  double memory_utilization_;
   std::vector<std::unique_ptr<Rank>> ranks_;
   std::vector<int64_t> blocks_;
 };
