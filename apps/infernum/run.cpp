@@ -58,7 +58,7 @@ class Talk {
       : flags_(flags),
         session_(flags),
         tokenizer_(load_tokenizer(session_.checkpoint)),
-        generator_(*session_.model, tokenizer_, {.cache_tokens = cache_tokens(session_.model->info())}),
+        generator_(*session_.model, tokenizer_, {.cache_tokens = cache_tokens(*session_.model)}),
         sampling_(sampling_of(flags, session_.checkpoint)),
         stop_ids_(end_of_generation_ids(session_.checkpoint, tokenizer_)) {
     if (!flags.raw) {

@@ -101,6 +101,7 @@ ModelOptions model_options(const ModelFlags& flags, const std::string&) {
   o.threads = flags.threads;
   o.ranks = flags.ranks;
   o.place = parse_place(flags.device);
+  o.gpu_memory_utilization = flags.gpu_memory_utilization;
   o.dtype = flags.dtype == "auto" ? (o.place.cuda ? DType::BF16 : DType::F32) : parse_dtype("--dtype", flags.dtype);
   o.cache_dtype = flags.kv_cache_dtype == "auto" ? o.dtype : parse_dtype("--kv-cache-dtype", flags.kv_cache_dtype);
   o.max_model_len = flags.max_model_len;
@@ -158,8 +159,10 @@ bool stdin_is_piped() {
   return fstat(0, &s) == 0 && (S_ISFIFO(s.st_mode) || S_ISREG(s.st_mode));
 }
 
-int64_t cache_tokens(const ModelInfo& info) {
-  const int64_t available = sysconf(_SC_AVPHYS_PAGES) * sysconf(_SC_PAGESIZE) / 2 - info.bytes_per_sequence(),
+int64_t cache_tokens(const Model& model) {
+  const ModelInfo& info = model.info();
+  const int64_t left = model.device_memory_left(), memory = left > 0 ? left : sysconf(_SC_AVPHYS_PAGES) * sysconf(_SC_PAGESIZE) / 2,
+                available = memory - info.bytes_per_sequence(),
                 fitting = std::max<int64_t>(1, available / std::max<int64_t>(1, info.bytes_per_token() * block_tokens)) * block_tokens;
   if (fitting < info.context)
     log_warning("the key-value cache is limited to " + std::to_string(fitting) + " tokens by the free memory; the model's context is " +
