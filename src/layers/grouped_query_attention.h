@@ -1,5 +1,6 @@
 // Grouped-query attention (Ainslie et al. 2023) with rotary embeddings over the paged cache.
 #pragma once
+#include "blocks/rope_append.h"
 #include "layers/linear.h"
 #include "layers/step.h"
 #include "ops/attention.h"
@@ -43,9 +44,11 @@ Tensor<B, Shard> cache_and_attend(const Tensor<B, Shard>& q, const Tensor<B, Sha
 template <class B>
 Tensor<B, Shard> attend(const Tensor<B, Shard>& q, const Tensor<B, Shard>& k, const Tensor<B, Shard>& v, const AttentionShape& shape,
                         const Step<B>& step, const LayerState<B>& kv, const std::optional<Tensor<B, Shard>>& sinks = {}) {
-  const auto rotated_q = rotate(q, shape, step);
-  const auto rotated_k = rotate(k, shape, step);
-  return cache_and_attend(rotated_q, rotated_k, v, shape, step, kv, sinks);
+  if (shape.rope_table == AttentionShape::no_rope) return cache_and_attend(q, k, v, shape, step, kv, sinks);
+  const Batch<B>& b = step.batch;
+  const auto rotated_q = rope_append(q, k, v, step.rope[static_cast<size_t>(shape.rope_table)], kv[0], kv[1], b.positions, b.query_start,
+                                     b.block_tables[static_cast<size_t>(kv.group)], shape.rope);
+  return attention(rotated_q, kv, b, shape.params, sinks);
 }
 
 template <class B>
