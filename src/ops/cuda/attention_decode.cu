@@ -8,11 +8,11 @@
 namespace infernum::cuda {
 namespace {
 
-constexpr int warps = 4, rows = 16;
+constexpr int rows = 16;
 
 template <class T, int D>
 struct DecodeShared {
-  static constexpr int stages = D <= 128 ? 3 : 2;
+  static constexpr int warps = D <= 128 ? 8 : 4, stages = D <= 128 ? 3 : 2;
   T q[rows * (D + 8)];
   union {
     BlockTile<T, D> ring[warps][stages];
@@ -22,11 +22,12 @@ struct DecodeShared {
 };
 
 /// Floor: bytes of K and V, each read once for all heads of a group (up to 16). Grid (items, kv heads * pieces of their group, splits).
-/// Each warp takes every fourth cache block of the part, and copies ahead into a ring of its own, so that warps wait for nobody until
-/// they add up their sums.
+/// Each warp takes every fourth or eighth cache block of the part, and copies ahead into a ring of its own, so that warps wait for nobody
+/// until they add up their sums.
 template <class T, int D>
-__global__ void __launch_bounds__(warps * 32) decode_kernel(AttentionWork w) {
+__global__ void __launch_bounds__(DecodeShared<T, D>::warps * 32) decode_kernel(AttentionWork w) {
   using Shared = DecodeShared<T, D>;
+  constexpr int warps = Shared::warps;
   extern __shared__ __align__(16) unsigned char memory[];
   Shared& shared = *reinterpret_cast<Shared*>(memory);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, split = blockIdx.z;
@@ -36,7 +37,7 @@ __global__ void __launch_bounds__(warps * 32) decode_kernel(AttentionWork w) {
   if (item.token < 0) return;
   const int position = item.position;
   const int32_t* table = w.sequences.blocks(item.sequence);
-  const BlockRange range = part_of(blocks_of(w, position), split, w.splits);
+  const BlockRange range = part_of(w, blocks_of(w, position), split);
   if (range.begin == range.end) return;
 
   const auto load = [&](int b) {
@@ -56,6 +57,7 @@ __global__ void __launch_bounds__(warps * 32) decode_kernel(AttentionWork w) {
   for (int d = 0; d < D / 16; d++) query_fragment<T, D>(q[d], shared.q, d, lane);
 
   RowPair state;
+  state.to_log2 = score_to_log2(w);
   for (int r = 0; r < 2; r++) {
     state.position[r] = position;
     state.oldest[r] = w.oldest_key(position);
@@ -98,7 +100,7 @@ __global__ void __launch_bounds__(warps * 32) decode_kernel(AttentionWork w) {
   for (int r = 0; r < 2; r++) {
     const int row = lane / 4 + r * 8;
     const float total = quad_sum(state.total[r]);
-    if (lane % 4 == 0) shared.highest[warp][row] = state.highest[r], shared.total[warp][row] = total;
+    if (lane % 4 == 0) shared.highest[warp][row] = state.highest_in_log2(r), shared.total[warp][row] = total;
 #pragma unroll
     for (int n = 0; n < D / 8; n++)
       *reinterpret_cast<float2*>(&shared.out[warp][row][n * 8 + lane % 4 * 2]) = make_float2(out[n][r * 2], out[n][r * 2 + 1]);
@@ -133,12 +135,13 @@ void submit(Queue<Cuda>& queue, AttentionWork w, int64_t items, int64_t blocks) 
   const int needed = (w.group + rows - 1) / rows;
   w.tile_heads = (w.group + needed - 1) / needed;
   const int pieces = (w.group + w.tile_heads - 1) / w.tile_heads;
+  w.part_unit = DecodeShared<T, D>::warps;
   const auto at_once =
       std::clamp<int64_t>(queue.properties.shared_bytes_per_block / static_cast<int64_t>(sizeof(DecodeShared<T, D>) + 1024), 1, 4);
   choose_splits(queue, w, items, items * w.kv_heads * pieces, at_once, blocks);
   launch(queue, Attention::name, decode_kernel<T, D>,
-         {dim3(static_cast<unsigned>(items), static_cast<unsigned>(w.kv_heads * pieces), static_cast<unsigned>(w.splits)), warps * 32,
-          sizeof(DecodeShared<T, D>)},
+         {dim3(static_cast<unsigned>(items), static_cast<unsigned>(w.kv_heads * pieces), static_cast<unsigned>(w.splits)),
+          DecodeShared<T, D>::warps * 32, sizeof(DecodeShared<T, D>)},
          {}, w);
   merge_parts(queue, Attention::name, w, items);
 }

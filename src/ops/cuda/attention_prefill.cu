@@ -73,11 +73,12 @@ __global__ void __launch_bounds__(warps * 32) prefill_kernel(AttentionWork w) {
   load_queries<T, D>(shared.q, w, tile.first_token, tile.first_head, tile.heads, rows, Shared::rows);
   load(tile.range.begin, 0);
 
-  RowPair state[M];
   float out[M][D / 8][4] = {};
+  RowPair state[M];
   const T* own_q = shared.q + warp * M * 16 * (D + 8);
 #pragma unroll
-  for (int m = 0; m < M; m++)
+  for (int m = 0; m < M; m++) {
+    state[m].to_log2 = score_to_log2(w);
 #pragma unroll
     for (int h = 0; h < 2; h++) {
       const int row = (warp * M + m) * 16 + h * 8 + lane / 4;
@@ -85,6 +86,7 @@ __global__ void __launch_bounds__(warps * 32) prefill_kernel(AttentionWork w) {
       state[m].position[h] = w.sequences.positions[tile.first_token + row / tile.heads];
       state[m].oldest[h] = w.oldest_key(state[m].position[h]);
     }
+  }
   const int newest_oldest = w.oldest_key(tile.last_position);
   for (int b = tile.range.begin, stage = 0; b < tile.range.end; b += tile_blocks, stage ^= 1) {
     wait_for_copies<0>();
@@ -153,7 +155,7 @@ __global__ void __launch_bounds__(warps * 32) prefill_kernel(AttentionWork w) {
       const float total = quad_sum(state[m].total[h]);
       if (row >= rows) continue;
       const int token = tile.first_token + row / tile.heads, head = tile.first_head + row % tile.heads;
-      const float end = final_factor(w, head, state[m].highest[h], total);
+      const float end = final_factor(w, head, state[m].highest_in_log2(h), total);
       T* to = y + token * w.y.stride + head * D + lane % 4 * 2;
 #pragma unroll
       for (int n = 0; n < D / 8; n++)
