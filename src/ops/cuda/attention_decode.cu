@@ -21,6 +21,35 @@ struct DecodeShared {
   float highest[warps][rows], total[warps][rows];
 };
 
+/// The rows of a thread block: the sums of its warps, in order, to y or to the block's part.
+template <class T, int D>
+__device__ void add_up_warps(const DecodeShared<T, D>& shared, const AttentionWork& w, int token, int first_head, int heads) {
+  constexpr int warps = DecodeShared<T, D>::warps;
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  for (int row = warp; row < heads; row += warps) {
+    float limit = -INFINITY, total = 0, factor[warps];
+    for (int i = 0; i < warps; i++) limit = fmaxf(limit, shared.highest[i][row]);
+#pragma unroll
+    for (int i = 0; i < warps; i++) {
+      factor[i] = exp2f(shared.highest[i][row] - limit);
+      total += factor[i] * shared.total[i][row];
+    }
+    const int head = first_head + row;
+    const float end = w.splits == 1 ? final_factor(w, head, limit, total) : 1.f;
+    const int64_t part = w.part(blockIdx.x, head, blockIdx.z);
+    for (int d = lane; d < D; d += 32) {
+      float x = 0;
+#pragma unroll
+      for (int i = 0; i < warps; i++) x += factor[i] * shared.out[i][row][d];
+      if (w.splits == 1)
+        w.y.set(token, head * D + d, x * end);
+      else
+        w.partial[part * D + d] = x;
+    }
+    if (w.splits > 1 && lane == 0) w.weights[part * 2] = limit, w.weights[part * 2 + 1] = total;
+  }
+}
+
 /// Floor: bytes of K and V, each read once for all heads of a group (up to 16). Grid (items, kv heads * pieces of their group, splits).
 /// Each warp takes every fourth or eighth cache block of the part, and copies ahead into a ring of its own, so that warps wait for nobody
 /// until they add up their sums.
@@ -40,17 +69,19 @@ __global__ void __launch_bounds__(DecodeShared<T, D>::warps * 32) decode_kernel(
   const BlockRange range = part_of(w, blocks_of(w, position), split);
   if (range.begin == range.end) return;
 
-  const auto load = [&](int b) {
+  const auto number = [&](int b) { return b < range.end ? table[b] : 0; };
+  const auto load = [&](int b, int block) {
     if (b < range.end) {
-      const int64_t base = (static_cast<int64_t>(table[b]) * w.kv_heads + kv_head) * D * block_tokens;
+      const int64_t base = (static_cast<int64_t>(block) * w.kv_heads + kv_head) * D * block_tokens;
       BlockTile<T, D>& tile = shared.ring[warp][(b - range.begin) / warps % Shared::stages];
       tile.load(static_cast<const T*>(w.k) + base, static_cast<const T*>(w.v) + base, position + 1 - b * block_tokens, lane, 32);
     }
     close_group_of_copies();
   };
   load_queries<T, D>(shared.q, w, item.token, first_head, heads, heads, rows);
-  for (int i = 0; i + 1 < Shared::stages; i++) load(range.begin + warp + i * warps);
-  wait_for_copies<Shared::stages - 2>();  // with the first block, the queries
+  for (int i = 0; i + 1 < Shared::stages; i++) load(range.begin + warp + i * warps, number(range.begin + warp + i * warps));
+  int next = number(range.begin + warp + (Shared::stages - 1) * warps);  // read a step before its copies need it
+  wait_for_copies<Shared::stages - 2>();                                 // with the first block, the queries
   __syncthreads();
   uint32_t q[D / 16][4];
 #pragma unroll
@@ -66,7 +97,8 @@ __global__ void __launch_bounds__(DecodeShared<T, D>::warps * 32) decode_kernel(
   for (int b = range.begin + warp; b < range.end; b += warps) {
     wait_for_copies<Shared::stages - 2>();
     __syncwarp();
-    load(b + (Shared::stages - 1) * warps);
+    load(b + (Shared::stages - 1) * warps, next);
+    next = number(b + Shared::stages * warps);
     const BlockTile<T, D>& tile = shared.ring[warp][(b - range.begin) / warps % Shared::stages];
     float s[2][4] = {}, factor[2];
 #pragma unroll
@@ -106,28 +138,7 @@ __global__ void __launch_bounds__(DecodeShared<T, D>::warps * 32) decode_kernel(
       *reinterpret_cast<float2*>(&shared.out[warp][row][n * 8 + lane % 4 * 2]) = make_float2(out[n][r * 2], out[n][r * 2 + 1]);
   }
   __syncthreads();
-  for (int row = warp; row < heads; row += warps) {
-    float limit = -INFINITY, total = 0, factor[warps];
-    for (int i = 0; i < warps; i++) limit = fmaxf(limit, shared.highest[i][row]);
-#pragma unroll
-    for (int i = 0; i < warps; i++) {
-      factor[i] = exp2f(shared.highest[i][row] - limit);
-      total += factor[i] * shared.total[i][row];
-    }
-    const int head = first_head + row;
-    const float end = w.splits == 1 ? final_factor(w, head, limit, total) : 1.f;
-    const int64_t part = w.part(blockIdx.x, head, split);
-    for (int d = lane; d < D; d += 32) {
-      float x = 0;
-#pragma unroll
-      for (int i = 0; i < warps; i++) x += factor[i] * shared.out[i][row][d];
-      if (w.splits == 1)
-        w.y.set(item.token, head * D + d, x * end);
-      else
-        w.partial[part * D + d] = x;
-    }
-    if (w.splits > 1 && lane == 0) w.weights[part * 2] = limit, w.weights[part * 2 + 1] = total;
-  }
+  add_up_warps(shared, w, item.token, first_head, heads);
 }
 
 template <class T, int D>
