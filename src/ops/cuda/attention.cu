@@ -32,7 +32,7 @@ void kernel(Attention, Queue<Cuda>& queue, View<Cuda> y, View<Cuda> q, View<Cuda
   w.chunk = p.chunk;
   w.scale = p.scale;
   w.softcap = p.softcap;
-  if (cuda::of_one_half_type(y, q, k_cache) && cuda::aligned(v_cache, 16) &&
+  if (p.scale > 0 && cuda::of_one_half_type(y, q, k_cache) && cuda::aligned(v_cache, 16) &&
       attend_on_tensor_cores(queue, w, k_cache.dtype, tokens, blocks))
     return;
   attend_general(queue, w, k_cache.dtype, tokens, blocks);

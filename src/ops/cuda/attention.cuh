@@ -16,6 +16,7 @@ struct AttentionWork {
   float scale = 1, softcap = 0;
   int tile_tokens = 1, tile_heads = 1;  ///< of a thread block
   bool single_tokens = false;           ///< a kernel for single tokens takes sequences of one token, and no others; otherwise all tokens
+  int part_unit = 4;                    ///< cache blocks that a thread block takes at once: parts are multiples of it
   int splits = 1;                       ///< parts at most that a token's keys are cut into; 1: the kernel stores y itself
   float* partial = nullptr;             ///< (items, heads, splits, value_dim)
   float* weights = nullptr;             ///< (items, heads, splits, 2): highest score in log2, sum
@@ -48,12 +49,15 @@ struct BlockRange {
   int begin, end;
 };
 
-/// Blocks per part: equal parts of whole chunks of 64 keys, so that short sequences have fewer than `splits`.
-__device__ inline int part_blocks(int blocks, int splits) { return ((blocks + splits - 1) / splits + 3) / 4 * 4; }
+/// Blocks per part: equal parts of whole units, so that short sequences have fewer than `splits`.
+__device__ inline int part_blocks(const AttentionWork& w, BlockRange all) {
+  const int blocks = (all.end - all.begin + w.splits - 1) / w.splits;
+  return (blocks + w.part_unit - 1) / w.part_unit * w.part_unit;
+}
 
-__device__ inline BlockRange part_of(BlockRange all, int split, int splits) {
-  if (splits == 1) return all;
-  const int size = part_blocks(all.end - all.begin, splits), begin = min(all.end, all.begin + split * size);
+__device__ inline BlockRange part_of(const AttentionWork& w, BlockRange all, int split) {
+  if (w.splits == 1) return all;
+  const int size = part_blocks(w, all), begin = min(all.end, all.begin + split * size);
   return {begin, min(all.end, begin + size)};
 }
 

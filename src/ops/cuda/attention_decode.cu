@@ -8,11 +8,11 @@
 namespace infernum::cuda {
 namespace {
 
-constexpr int warps = 4, rows = 16;
+constexpr int rows = 16;
 
 template <class T, int D>
 struct DecodeShared {
-  static constexpr int stages = D <= 128 ? 3 : 2;
+  static constexpr int warps = D <= 128 ? 8 : 4, stages = D <= 128 ? 3 : 2;
   T q[rows * (D + 8)];
   union {
     BlockTile<T, D> ring[warps][stages];
@@ -21,12 +21,42 @@ struct DecodeShared {
   float highest[warps][rows], total[warps][rows];
 };
 
-/// Floor: bytes of K and V, each read once for all heads of a group (up to 16). Grid (items, kv heads * pieces of their group, splits).
-/// Each warp takes every fourth cache block of the part, and copies ahead into a ring of its own, so that warps wait for nobody until
-/// they add up their sums.
+/// The rows of a thread block: the sums of its warps, in order, to y or to the block's part.
 template <class T, int D>
-__global__ void __launch_bounds__(warps * 32) decode_kernel(AttentionWork w) {
+__device__ void add_up_warps(const DecodeShared<T, D>& shared, const AttentionWork& w, int token, int first_head, int heads) {
+  constexpr int warps = DecodeShared<T, D>::warps;
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  for (int row = warp; row < heads; row += warps) {
+    float limit = -INFINITY, total = 0, factor[warps];
+    for (int i = 0; i < warps; i++) limit = fmaxf(limit, shared.highest[i][row]);
+#pragma unroll
+    for (int i = 0; i < warps; i++) {
+      factor[i] = exp2f(shared.highest[i][row] - limit);
+      total += factor[i] * shared.total[i][row];
+    }
+    const int head = first_head + row;
+    const float end = w.splits == 1 ? final_factor(w, head, limit, total) : 1.f;
+    const int64_t part = w.part(blockIdx.x, head, blockIdx.z);
+    for (int d = lane; d < D; d += 32) {
+      float x = 0;
+#pragma unroll
+      for (int i = 0; i < warps; i++) x += factor[i] * shared.out[i][row][d];
+      if (w.splits == 1)
+        w.y.set(token, head * D + d, x * end);
+      else
+        w.partial[part * D + d] = x;
+    }
+    if (w.splits > 1 && lane == 0) w.weights[part * 2] = limit, w.weights[part * 2 + 1] = total;
+  }
+}
+
+/// Floor: bytes of K and V, each read once for all heads of a group (up to 16). Grid (items, kv heads * pieces of their group, splits).
+/// Each warp takes every fourth or eighth cache block of the part, and copies ahead into a ring of its own, so that warps wait for nobody
+/// until they add up their sums.
+template <class T, int D>
+__global__ void __launch_bounds__(DecodeShared<T, D>::warps * 32) decode_kernel(AttentionWork w) {
   using Shared = DecodeShared<T, D>;
+  constexpr int warps = Shared::warps;
   extern __shared__ __align__(16) unsigned char memory[];
   Shared& shared = *reinterpret_cast<Shared*>(memory);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, split = blockIdx.z;
@@ -36,26 +66,29 @@ __global__ void __launch_bounds__(warps * 32) decode_kernel(AttentionWork w) {
   if (item.token < 0) return;
   const int position = item.position;
   const int32_t* table = w.sequences.blocks(item.sequence);
-  const BlockRange range = part_of(blocks_of(w, position), split, w.splits);
+  const BlockRange range = part_of(w, blocks_of(w, position), split);
   if (range.begin == range.end) return;
 
-  const auto load = [&](int b) {
+  const auto number = [&](int b) { return b < range.end ? table[b] : 0; };
+  const auto load = [&](int b, int block) {
     if (b < range.end) {
-      const int64_t base = (static_cast<int64_t>(table[b]) * w.kv_heads + kv_head) * D * block_tokens;
+      const int64_t base = (static_cast<int64_t>(block) * w.kv_heads + kv_head) * D * block_tokens;
       BlockTile<T, D>& tile = shared.ring[warp][(b - range.begin) / warps % Shared::stages];
       tile.load(static_cast<const T*>(w.k) + base, static_cast<const T*>(w.v) + base, position + 1 - b * block_tokens, lane, 32);
     }
     close_group_of_copies();
   };
   load_queries<T, D>(shared.q, w, item.token, first_head, heads, heads, rows);
-  for (int i = 0; i + 1 < Shared::stages; i++) load(range.begin + warp + i * warps);
-  wait_for_copies<Shared::stages - 2>();  // with the first block, the queries
+  for (int i = 0; i + 1 < Shared::stages; i++) load(range.begin + warp + i * warps, number(range.begin + warp + i * warps));
+  int next = number(range.begin + warp + (Shared::stages - 1) * warps);  // read a step before its copies need it
+  wait_for_copies<Shared::stages - 2>();                                 // with the first block, the queries
   __syncthreads();
   uint32_t q[D / 16][4];
 #pragma unroll
   for (int d = 0; d < D / 16; d++) query_fragment<T, D>(q[d], shared.q, d, lane);
 
   RowPair state;
+  state.to_log2 = score_to_log2(w);
   for (int r = 0; r < 2; r++) {
     state.position[r] = position;
     state.oldest[r] = w.oldest_key(position);
@@ -64,7 +97,8 @@ __global__ void __launch_bounds__(warps * 32) decode_kernel(AttentionWork w) {
   for (int b = range.begin + warp; b < range.end; b += warps) {
     wait_for_copies<Shared::stages - 2>();
     __syncwarp();
-    load(b + (Shared::stages - 1) * warps);
+    load(b + (Shared::stages - 1) * warps, next);
+    next = number(b + Shared::stages * warps);
     const BlockTile<T, D>& tile = shared.ring[warp][(b - range.begin) / warps % Shared::stages];
     float s[2][4] = {}, factor[2];
 #pragma unroll
@@ -98,34 +132,13 @@ __global__ void __launch_bounds__(warps * 32) decode_kernel(AttentionWork w) {
   for (int r = 0; r < 2; r++) {
     const int row = lane / 4 + r * 8;
     const float total = quad_sum(state.total[r]);
-    if (lane % 4 == 0) shared.highest[warp][row] = state.highest[r], shared.total[warp][row] = total;
+    if (lane % 4 == 0) shared.highest[warp][row] = state.highest_in_log2(r), shared.total[warp][row] = total;
 #pragma unroll
     for (int n = 0; n < D / 8; n++)
       *reinterpret_cast<float2*>(&shared.out[warp][row][n * 8 + lane % 4 * 2]) = make_float2(out[n][r * 2], out[n][r * 2 + 1]);
   }
   __syncthreads();
-  for (int row = warp; row < heads; row += warps) {
-    float limit = -INFINITY, total = 0, factor[warps];
-    for (int i = 0; i < warps; i++) limit = fmaxf(limit, shared.highest[i][row]);
-#pragma unroll
-    for (int i = 0; i < warps; i++) {
-      factor[i] = exp2f(shared.highest[i][row] - limit);
-      total += factor[i] * shared.total[i][row];
-    }
-    const int head = first_head + row;
-    const float end = w.splits == 1 ? final_factor(w, head, limit, total) : 1.f;
-    const int64_t part = w.part(blockIdx.x, head, split);
-    for (int d = lane; d < D; d += 32) {
-      float x = 0;
-#pragma unroll
-      for (int i = 0; i < warps; i++) x += factor[i] * shared.out[i][row][d];
-      if (w.splits == 1)
-        w.y.set(item.token, head * D + d, x * end);
-      else
-        w.partial[part * D + d] = x;
-    }
-    if (w.splits > 1 && lane == 0) w.weights[part * 2] = limit, w.weights[part * 2 + 1] = total;
-  }
+  add_up_warps(shared, w, item.token, first_head, heads);
 }
 
 template <class T, int D>
@@ -133,12 +146,13 @@ void submit(Queue<Cuda>& queue, AttentionWork w, int64_t items, int64_t blocks) 
   const int needed = (w.group + rows - 1) / rows;
   w.tile_heads = (w.group + needed - 1) / needed;
   const int pieces = (w.group + w.tile_heads - 1) / w.tile_heads;
+  w.part_unit = DecodeShared<T, D>::warps;
   const auto at_once =
       std::clamp<int64_t>(queue.properties.shared_bytes_per_block / static_cast<int64_t>(sizeof(DecodeShared<T, D>) + 1024), 1, 4);
   choose_splits(queue, w, items, items * w.kv_heads * pieces, at_once, blocks);
   launch(queue, Attention::name, decode_kernel<T, D>,
-         {dim3(static_cast<unsigned>(items), static_cast<unsigned>(w.kv_heads * pieces), static_cast<unsigned>(w.splits)), warps * 32,
-          sizeof(DecodeShared<T, D>)},
+         {dim3(static_cast<unsigned>(items), static_cast<unsigned>(w.kv_heads * pieces), static_cast<unsigned>(w.splits)),
+          DecodeShared<T, D>::warps * 32, sizeof(DecodeShared<T, D>)},
          {}, w);
   merge_parts(queue, Attention::name, w, items);
 }

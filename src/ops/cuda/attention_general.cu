@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(warps * 32) attend_kernel(AttentionWork w) {
   const int32_t* table = w.sequences.blocks(tile.sequence);
   const int first_key = w.oldest_key(w.sequences.positions[tile.first]);
   const int end_key = w.sequences.positions[tile.first + tile.tokens - 1] + 1;
-  const BlockRange range = part_of({first_key / block_tokens, (end_key + block_tokens - 1) / block_tokens}, split, w.splits);
+  const BlockRange range = part_of(w, {first_key / block_tokens, (end_key + block_tokens - 1) / block_tokens}, split);
   if (range.begin == range.end) return;
 
   float* q_s = shared;                                   // (dim, H)

@@ -18,7 +18,7 @@ __global__ void __launch_bounds__(merge_threads) merge_kernel(AttentionWork w) {
   const int head = blockIdx.x, item = blockIdx.y, token = w.single_tokens ? decode_item(w, item).token : item;
   if (token < 0) return;
   const BlockRange all = blocks_of(w, w.sequences.positions[token]);
-  const int size = part_blocks(all.end - all.begin, w.splits), parts = (all.end - all.begin + size - 1) / size;
+  const int size = part_blocks(w, all), parts = (all.end - all.begin + size - 1) / size;
   const int own = threadIdx.x;
   const float* weights = w.weights + w.part(item, head, 0) * 2;
   const float own_highest = own < parts ? weights[2 * own] : -INFINITY, own_total = own < parts ? weights[2 * own + 1] : 0.f;
@@ -67,8 +67,8 @@ int64_t most_blocks(int64_t context, const View<Cuda>& block_table, int window, 
 
 void choose_splits(Queue<Cuda>& queue, AttentionWork& work, int64_t items, int64_t thread_blocks, int64_t at_once, int64_t blocks) {
   work.splits = 1;
-  if (thread_blocks == 0 || blocks <= 16) return;  // a merge would take longer than 4 steps of every warp
-  const int64_t slots = queue.properties.multiprocessors * at_once, limit = std::min<int64_t>(blocks / 4, most_splits);
+  if (thread_blocks == 0 || blocks <= 4 * work.part_unit) return;  // a merge would take longer than 4 steps
+  const int64_t slots = queue.properties.multiprocessors * at_once, limit = std::min<int64_t>(blocks / work.part_unit, most_splits);
   const auto busy = [&](int64_t splits) {
     const int64_t n = thread_blocks * splits;
     return static_cast<double>(n) / static_cast<double>((n + slots - 1) / slots * slots);

@@ -45,6 +45,92 @@ __device__ RowTile row_tile(const AttentionWork& w) {
   return r;
 }
 
+/// The numbers of the cache blocks b, b + 1 ..., read a step before their copies need them.
+struct BlockNumbers {
+  int of[tile_blocks];
+  __device__ BlockNumbers(const RowTile& tile, int b) {
+#pragma unroll
+    for (int i = 0; i < tile_blocks; i++) of[i] = b + i < tile.range.end ? tile.table[b + i] : -1;
+  }
+};
+
+template <class T, int D>
+__device__ void load_blocks(BlockTile<T, D> (&to)[tile_blocks], const AttentionWork& w, const RowTile& tile, int b,
+                            const BlockNumbers& numbers) {
+#pragma unroll
+  for (int i = 0; i < tile_blocks; i++)
+    if (b + i < tile.range.end) {
+      const int64_t base = (static_cast<int64_t>(numbers.of[i]) * w.kv_heads + tile.kv_head) * D * block_tokens;
+      to[i].load(static_cast<const T*>(w.k) + base, static_cast<const T*>(w.v) + base, tile.last_position + 1 - (b + i) * block_tokens,
+                 threadIdx.x, warps * 32);
+    } else {
+      to[i].clear(static_cast<const T*>(w.k), threadIdx.x, warps * 32);
+    }
+  close_group_of_copies();
+}
+
+/// Products of 16 M rows of q and the keys of C blocks.
+template <class T, int D, int M, int C>
+__device__ __forceinline__ void multiply_keys(float (&s)[M][2 * C][4], const T* q, const BlockTile<T, D>* keys, int lane) {
+#pragma unroll
+  for (int d = 0; d < D / 16; d++) {
+    uint32_t of_q[M][4];
+#pragma unroll
+    for (int m = 0; m < M; m++) query_fragment<T, D>(of_q[m], q + m * 16 * (D + 8), d, lane);
+#pragma unroll
+    for (int i = 0; i < C; i++) {
+      uint32_t k[4];
+      keys[i].key_fragments(k, d, lane);
+#pragma unroll
+      for (int m = 0; m < M; m++) {
+        multiply_add<T>(s[m][2 * i], of_q[m], k[0], k[1]);
+        multiply_add<T>(s[m][2 * i + 1], of_q[m], k[2], k[3]);
+      }
+    }
+  }
+}
+
+/// out += weights * values of C blocks.
+template <class T, int D, int M, int C>
+__device__ __forceinline__ void add_values(float (&out)[M][D / 8][4], const float (&s)[M][2 * C][4], const BlockTile<T, D>* values,
+                                           int lane) {
+#pragma unroll
+  for (int i = 0; i < C; i++) {
+    uint32_t p[M][4];
+#pragma unroll
+    for (int m = 0; m < M; m++)
+#pragma unroll
+      for (int e = 0; e < 4; e++) p[m][e] = pair_of<T>(s[m][2 * i + e / 2][e % 2 * 2], s[m][2 * i + e / 2][e % 2 * 2 + 1]);
+#pragma unroll
+    for (int d = 0; d < D / 16; d++) {
+      uint32_t v[4];
+      values[i].value_fragments(v, d, lane);
+#pragma unroll
+      for (int m = 0; m < M; m++) {
+        multiply_add<T>(out[m][2 * d], p[m], v[0], v[1]);
+        multiply_add<T>(out[m][2 * d + 1], p[m], v[2], v[3]);
+      }
+    }
+  }
+}
+
+/// y = the 16 rows from `first_row` on, divided by their sums.
+template <class T, int D>
+__device__ __forceinline__ void store_rows(const AttentionWork& w, const RowTile& tile, const float (&out)[D / 8][4], const RowPair& state,
+                                           int first_row, int lane) {
+#pragma unroll
+  for (int h = 0; h < 2; h++) {
+    const int row = first_row + h * 8 + lane / 4;
+    const float total = quad_sum(state.total[h]);
+    if (row >= tile.rows()) continue;
+    const int token = tile.first_token + row / tile.heads, head = tile.first_head + row % tile.heads;
+    const float end = final_factor(w, head, state.highest_in_log2(h), total);
+    T* to = static_cast<T*>(w.y.data) + token * w.y.stride + head * D + lane % 4 * 2;
+#pragma unroll
+    for (int n = 0; n < D / 8; n++) *reinterpret_cast<uint32_t*>(to + n * 8) = pair_of<T>(out[n][h * 2] * end, out[n][h * 2 + 1] * end);
+  }
+}
+
 /// Floor: 4 D FLOPs per query row and key. Grid (token tiles, kv heads * pieces of their group).
 /// A block takes up to 64 M rows over all their keys; while it has 64 in hand, C blocks at a time, the next 64 are on their way
 /// (FlashAttention-2: Dao 2023). M is 2 where registers allow: every key read from shared memory then serves 32 rows.
@@ -56,28 +142,16 @@ __global__ void __launch_bounds__(warps * 32) prefill_kernel(AttentionWork w) {
   const RowTile tile = row_tile(w);
   if (tile.tokens == 0) return;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, rows = tile.rows();
-  const auto load = [&](int b, int stage) {
-#pragma unroll
-    for (int i = 0; i < tile_blocks; i++) {
-      BlockTile<T, D>& to = shared.ring[stage][i];
-      if (b + i < tile.range.end) {
-        const int64_t base = (static_cast<int64_t>(tile.table[b + i]) * w.kv_heads + tile.kv_head) * D * block_tokens;
-        to.load(static_cast<const T*>(w.k) + base, static_cast<const T*>(w.v) + base, tile.last_position + 1 - (b + i) * block_tokens,
-                threadIdx.x, warps * 32);
-      } else {
-        to.clear(static_cast<const T*>(w.k), threadIdx.x, warps * 32);
-      }
-    }
-    close_group_of_copies();
-  };
   load_queries<T, D>(shared.q, w, tile.first_token, tile.first_head, tile.heads, rows, Shared::rows);
-  load(tile.range.begin, 0);
+  load_blocks(shared.ring[0], w, tile, tile.range.begin, BlockNumbers(tile, tile.range.begin));
+  BlockNumbers next(tile, tile.range.begin + tile_blocks);
 
-  RowPair state[M];
   float out[M][D / 8][4] = {};
+  RowPair state[M];
   const T* own_q = shared.q + warp * M * 16 * (D + 8);
 #pragma unroll
-  for (int m = 0; m < M; m++)
+  for (int m = 0; m < M; m++) {
+    state[m].to_log2 = score_to_log2(w);
 #pragma unroll
     for (int h = 0; h < 2; h++) {
       const int row = (warp * M + m) * 16 + h * 8 + lane / 4;
@@ -85,32 +159,21 @@ __global__ void __launch_bounds__(warps * 32) prefill_kernel(AttentionWork w) {
       state[m].position[h] = w.sequences.positions[tile.first_token + row / tile.heads];
       state[m].oldest[h] = w.oldest_key(state[m].position[h]);
     }
+  }
   const int newest_oldest = w.oldest_key(tile.last_position);
   for (int b = tile.range.begin, stage = 0; b < tile.range.end; b += tile_blocks, stage ^= 1) {
     wait_for_copies<0>();
     __syncthreads();  // the stage is there, and nobody reads the other one any more
-    if (b + tile_blocks < tile.range.end) load(b + tile_blocks, stage ^ 1);
+    if (b + tile_blocks < tile.range.end) {
+      load_blocks(shared.ring[stage ^ 1], w, tile, b + tile_blocks, next);
+      next = BlockNumbers(tile, b + 2 * tile_blocks);
+    }
 #pragma unroll
     for (int first = 0; first < tile_blocks; first += C) {
       if (first > 0 && b + first >= tile.range.end) break;
       const BlockTile<T, D>* keys = shared.ring[stage] + first;
       float s[M][2 * C][4] = {};
-#pragma unroll
-      for (int d = 0; d < D / 16; d++) {
-        uint32_t q[M][4];
-#pragma unroll
-        for (int m = 0; m < M; m++) query_fragment<T, D>(q[m], own_q + m * 16 * (D + 8), d, lane);
-#pragma unroll
-        for (int i = 0; i < C; i++) {
-          uint32_t k[4];
-          keys[i].key_fragments(k, d, lane);
-#pragma unroll
-          for (int m = 0; m < M; m++) {
-            multiply_add<T>(s[m][2 * i], q[m], k[0], k[1]);
-            multiply_add<T>(s[m][2 * i + 1], q[m], k[2], k[3]);
-          }
-        }
-      }
+      multiply_keys<T, D, M, C>(s, own_q, keys, lane);
       const int first_key = (b + first) * block_tokens;
       const bool mask = first_key + C * block_tokens - 1 > tile.first_position || first_key < newest_oldest || rows < Shared::rows;
 #pragma unroll
@@ -123,42 +186,11 @@ __global__ void __launch_bounds__(warps * 32) prefill_kernel(AttentionWork w) {
 #pragma unroll
             for (int e = 0; e < 4; e++) out[m][n][e] *= factor[e / 2];
       }
-#pragma unroll
-      for (int i = 0; i < C; i++) {
-        uint32_t p[M][4];
-#pragma unroll
-        for (int m = 0; m < M; m++)
-#pragma unroll
-          for (int e = 0; e < 4; e++) p[m][e] = pair_of<T>(s[m][2 * i + e / 2][e % 2 * 2], s[m][2 * i + e / 2][e % 2 * 2 + 1]);
-#pragma unroll
-        for (int d = 0; d < D / 16; d++) {
-          uint32_t v[4];
-          keys[i].value_fragments(v, d, lane);
-#pragma unroll
-          for (int m = 0; m < M; m++) {
-            multiply_add<T>(out[m][2 * d], p[m], v[0], v[1]);
-            multiply_add<T>(out[m][2 * d + 1], p[m], v[2], v[3]);
-          }
-        }
-      }
+      add_values<T, D, M, C>(out, s, keys, lane);
     }
   }
-
-  T* y = static_cast<T*>(w.y.data);
 #pragma unroll
-  for (int m = 0; m < M; m++)
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-      const int row = (warp * M + m) * 16 + h * 8 + lane / 4;
-      const float total = quad_sum(state[m].total[h]);
-      if (row >= rows) continue;
-      const int token = tile.first_token + row / tile.heads, head = tile.first_head + row % tile.heads;
-      const float end = final_factor(w, head, state[m].highest[h], total);
-      T* to = y + token * w.y.stride + head * D + lane % 4 * 2;
-#pragma unroll
-      for (int n = 0; n < D / 8; n++)
-        *reinterpret_cast<uint32_t*>(to + n * 8) = pair_of<T>(out[m][n][h * 2] * end, out[m][n][h * 2 + 1] * end);
-    }
+  for (int m = 0; m < M; m++) store_rows<T, D>(w, tile, out[m], state[m], (warp * M + m) * 16, lane);
 }
 
 template <class T, int D, int M, int C>

@@ -58,39 +58,53 @@ __device__ void load_queries(T* to, const AttentionWork& w, int first_token, int
   }
 }
 
-/// The running softmax of the two rows of c that a lane has (mma.cuh).
+__device__ inline float score_to_log2(const AttentionWork& w) { return (w.softcap > 0 ? 1 : w.scale) * log2_of_e; }
+
+/// Within 1e-7.
+__device__ inline float fast_tanh(float x) { return 1 - __fdividef(2.f, 1 + power_of_2(2 * log2_of_e * x)); }
+
+/// The running softmax of the two rows of c that a lane has (mma.cuh). Scores stay products of q and k, or what softcap makes of them,
+/// until `to_log2` takes them into the exponent: one multiply-add per score.
 struct RowPair {
   float highest[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};  ///< total: of this lane's columns
   int position[2] = {-1, -1}, oldest[2] = {0, 0};
+  float to_log2 = 1;  ///< positive
 
   __device__ bool sees(int row, int key) const { return key <= position[row] && key >= oldest[row]; }
+  __device__ float highest_in_log2(int row) const { return highest[row] * to_log2; }
 
   /// From products of `Columns` 8-key tiles to weights; what was summed before must be multiplied by `factor`.
   template <int Columns>
   __device__ void update(const AttentionWork& w, float (&s)[Columns][4], int first_key, bool mask, float (&factor)[2], int lane) {
-    float top[2] = {-INFINITY, -INFINITY};
+    if (w.softcap > 0)
+#pragma unroll
+      for (int n = 0; n < Columns; n++)
+#pragma unroll
+        for (float& x : s[n]) x = w.softcap * fast_tanh(x * w.scale / w.softcap);
+    if (mask)
+#pragma unroll
+      for (int n = 0; n < Columns; n++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+          if (!sees(e / 2, first_key + n * 8 + lane % 4 * 2 + e % 2)) s[n][e] = -INFINITY;
+    float top[2] = {-INFINITY, -INFINITY}, base[2];
 #pragma unroll
     for (int n = 0; n < Columns; n++)
 #pragma unroll
-      for (int e = 0; e < 4; e++) {
-        const int key = first_key + n * 8 + lane % 4 * 2 + e % 2;
-        s[n][e] = score_of(w, s[n][e] * w.scale);
-        if (mask && !sees(e / 2, key)) s[n][e] = -INFINITY;
-        top[e / 2] = fmaxf(top[e / 2], s[n][e]);
-      }
+      for (int e = 0; e < 4; e++) top[e / 2] = fmaxf(top[e / 2], s[n][e]);
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-      const float limit = fmaxf(highest[r], quad_max(top[r])), base = limit == -INFINITY ? 0.f : limit;
-      factor[r] = exp2f(highest[r] - base);
+      const float limit = fmaxf(highest[r], quad_max(top[r]));
+      base[r] = limit == -INFINITY ? 0.f : limit * to_log2;
+      factor[r] = power_of_2(highest[r] * to_log2 - base[r]);
       highest[r] = limit;
       total[r] *= factor[r];
-      top[r] = base;
     }
 #pragma unroll
     for (int n = 0; n < Columns; n++)
 #pragma unroll
       for (int e = 0; e < 4; e++) {
-        s[n][e] = exp2f(s[n][e] - top[e / 2]);
+        s[n][e] = power_of_2(s[n][e] * to_log2 - base[e / 2]);
         total[e / 2] += s[n][e];
       }
   }

@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(warps * 32) attend_latent_kernel(AttentionWork
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, dim = w.key_dim, chunks = dim / V, token = blockIdx.x, split = blockIdx.z;
   const int first_head = blockIdx.y * H, heads = min(H, w.heads - first_head), position = w.sequences.positions[token];
   const int32_t* table = w.sequences.blocks(w.sequences.of(token));
-  const BlockRange range = part_of(blocks_of(w, position), split, w.splits);
+  const BlockRange range = part_of(w, blocks_of(w, position), split);
   if (range.begin == range.end) return;
   float *q_s = shared, *out_s = shared + H * dim;  // (H, dim), (warps, dim)
   for (int i = threadIdx.x; i < H * dim; i += warps * 32)

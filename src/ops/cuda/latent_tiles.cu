@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(threads) latent_kernel(AttentionWork w) {
   const int first_head = blockIdx.y * w.tile_heads, heads = min(w.tile_heads, w.heads - first_head), rows = tile.tokens * heads;
   const int last_position = w.sequences.positions[tile.first + tile.tokens - 1];
   const int32_t* table = w.sequences.blocks(tile.sequence);
-  const BlockRange range = part_of({0, last_position / block_tokens + 1}, split, w.splits);
+  const BlockRange range = part_of(w, {0, last_position / block_tokens + 1}, split);
   if (range.begin == range.end) return;
 
   const T* q = static_cast<const T*>(w.q.data);
@@ -119,12 +119,12 @@ __global__ void __launch_bounds__(threads) latent_kernel(AttentionWork w) {
       }
 #pragma unroll
       for (int step = 1; step < sharers; step *= 2) top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, step));
-      const float base = top == -INFINITY ? 0.f : top, factor = exp2f(highest - base);
+      const float base = top == -INFINITY ? 0.f : top, factor = power_of_2(highest - base);
       highest = top;
       total *= factor;
 #pragma unroll
       for (int j = 0; j < own_keys; j++) {
-        const float p = exp2f(s[j] - base);
+        const float p = power_of_2(s[j] - base);
         total += p;
         shared.weights[row * (Shared::keys + 8) + first_own + j] = from_float<T>(p);
       }
