@@ -12,6 +12,7 @@ constexpr int merge_threads = 128, most_splits = 128;
 /// Floor: bytes of the partial results. Grid (heads, items): a block merges one row.
 __global__ void __launch_bounds__(merge_threads) merge_kernel(AttentionWork w) {
   __shared__ float factor[most_splits];
+  begin_early();
   const int head = blockIdx.x, item = blockIdx.y, token = w.single_tokens ? decode_item(w, item).token : item;
   if (token < 0) return;
   const BlockRange all = blocks_of(w, w.sequences.positions[token]);
@@ -61,7 +62,8 @@ void choose_splits(Queue<Cuda>& queue, AttentionWork& work, int64_t items, int64
 
 void merge_parts(Queue<Cuda>& queue, std::string_view op, const AttentionWork& work, int64_t items) {
   if (work.splits == 1) return;
-  launch(queue, op, merge_kernel, {dim3(static_cast<unsigned>(work.heads), static_cast<unsigned>(items)), merge_threads}, {}, work);
+  launch(queue, op, merge_kernel, {dim3(static_cast<unsigned>(work.heads), static_cast<unsigned>(items)), merge_threads, 0, true}, {},
+         work);
 }
 
 }  // namespace infernum::cuda

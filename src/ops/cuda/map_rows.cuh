@@ -99,6 +99,7 @@ __device__ auto function_of_row(const F& f, int64_t r) {
 /// Floor: bytes of y and of the inputs. Grid: V columns a thread, rows in y; no thread waits for another.
 template <int V, class F, class Y, class... In>
 __global__ void map_rows_kernel(Rows<Y> y, int64_t n_rows, int64_t cols, bool vectors, F f, In... in) {
+  begin_early();
   const int64_t c = first_unit() * V, count = cols - c;
   if (count <= 0) return;
   for (int64_t r = first_row(); r < n_rows; r += row_step()) {
@@ -118,7 +119,9 @@ void map_rows(Queue<Cuda>& q, std::string_view op, std::initializer_list<const V
               Rows<Y> y, In... in) {
   constexpr int V = 16 / std::max({sizeof(Y), sizeof(*in.data)...});
   const bool vectors = aligned<V>(y, n_rows) && (aligned<V>(in, n_rows) && ...);
-  launch(q, op, map_rows_kernel<V, F, Y, In...>, row_grid(n_rows, ceil_div(cols, V)), shown, y, n_rows, cols, vectors, f, in...);
+  Grid grid = row_grid(n_rows, ceil_div(cols, V));
+  grid.early = true;
+  launch(q, op, map_rows_kernel<V, F, Y, In...>, grid, shown, y, n_rows, cols, vectors, f, in...);
 }
 
 inline bool packed(const View<Cuda>& v) { return v.stride == v.cols() || v.rows() <= 1; }

@@ -40,6 +40,7 @@ __device__ void rotate(Pack<float, V>& a, Pack<float, V>& b, const Pack<float, V
 template <int V, bool interleaved, class T>
 __global__ void rope_kernel(Rows<T> y, Rows<const T> x, Rows<const float> table, int64_t n_rows, unsigned heads, unsigned head_dim,
                             unsigned half, bool vectors) {
+  cuda::begin_early();
   const unsigned pair_units = (half + V - 1) / V, rest = head_dim - 2 * half, units = pair_units + (rest + V - 1) / V;
   const auto j = static_cast<unsigned>(cuda::first_unit());
   const unsigned head = j / units, unit = j % units;
@@ -83,8 +84,9 @@ void rope(Queue<Cuda>& q, const View<Cuda>& y, const View<Cuda>& x, const View<C
                        cuda::aligned<V>(angles, n_rows);
   const int64_t units = cuda::ceil_div(half, V) + cuda::ceil_div(head_dim - 2 * half, V);
   check(heads * units < int64_t{1} << 31, "rope: a row too long", x.cols());
-  launch(q, Rope::name, rope_kernel<V, interleaved, T>, cuda::row_grid(n_rows, heads * units), {&y, &x, &table}, out, in, angles, n_rows,
-         heads, head_dim, half, vectors);
+  Grid grid = cuda::row_grid(n_rows, heads * units);
+  grid.early = true;
+  launch(q, Rope::name, rope_kernel<V, interleaved, T>, grid, {&y, &x, &table}, out, in, angles, n_rows, heads, head_dim, half, vectors);
 }
 
 }  // namespace
