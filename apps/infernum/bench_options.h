@@ -19,6 +19,7 @@ struct BenchServeFlags {
   std::vector<int> concurrencies;     ///< closed loop, one point each; 1 where neither is given
   int warm_up = 3, max_connections = 10000;
   double timeout = 600, pause = 1;  ///< seconds
+  double duration = 0;              ///< seconds of arrivals per load of an open loop; 0: the workload's number of requests
   bool no_stream = false;
 };
 

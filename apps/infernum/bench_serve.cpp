@@ -1,7 +1,9 @@
 // `infernum bench serve`: a server under one load or several, as a table, JSON and plots.
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <thread>
@@ -52,6 +54,14 @@ std::vector<Load> loads_of(const BenchServeFlags& flags) {
   return loads;
 }
 
+/// How many requests a load has.
+int64_t requests_of(const BenchServeFlags& flags, const Load& load) {
+  if (flags.duration <= 0) return flags.workload.requests;
+  const double requests = std::max(1.0, std::round(load.rate * flags.duration));
+  check(requests <= 1e7, "bench serve: --duration and --request-rate make more than 10000000 requests:", flags.duration, load.rate);
+  return static_cast<int64_t>(requests);
+}
+
 load::LoadPlan plan_of(const BenchServeFlags& flags, const Load& load, size_t requests) {
   load::LoadPlan plan;
   if (load.rate > 0)
@@ -64,12 +74,18 @@ load::LoadPlan plan_of(const BenchServeFlags& flags, const Load& load, size_t re
   return plan;
 }
 
+std::string seconds_text(double seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g s", seconds);
+  return text;
+}
+
 load::Report report_of(const BenchServeFlags& flags, const std::string& route) {
   load::Report report;
   const load::Workload& w = flags.workload;
   report.title = (w.model.empty() ? flags.url : w.model) + ", " + flags.endpoint +
                  (w.prompts_file.empty() ? ", " + w.input_len + " in" : ", " + w.prompts_file) + ", " + w.output_len + " out, " +
-                 std::to_string(w.requests) + " requests per load";
+                 (flags.duration > 0 ? seconds_text(flags.duration) : std::to_string(w.requests) + " requests") + " per load";
   report.url = flags.url;
   report.endpoint = route;
   report.model = w.model;
@@ -94,8 +110,13 @@ int bench_serve(const BenchServeFlags& flags) {
   load::Workload workload = flags.workload;
   workload.chat = flags.endpoint == "chat";
   workload.stream = !flags.no_stream;
-  std::vector<std::string> requests;
-  for (const std::string& body : load::make_bodies(workload)) requests.push_back(load::http_request(target, route, flags.api_key, body));
+  const auto requests_text = [&](const load::Workload& of) {
+    std::vector<std::string> requests;
+    for (const std::string& body : load::make_bodies(of)) requests.push_back(load::http_request(target, route, flags.api_key, body));
+    return requests;
+  };
+  workload.requests = 1;
+  requests_text(workload);  // says what is wrong with it before a file is touched
   const bool table = flags.json_file != "-";
   std::ofstream json, plot;
   if (table && !flags.json_file.empty()) json = create(flags.json_file);
@@ -105,15 +126,17 @@ int bench_serve(const BenchServeFlags& flags) {
     // Of another seed: the measured prompts must not be in the server's cache yet.
     workload.seed = ~workload.seed;
     workload.requests = flags.warm_up;
-    std::vector<std::string> warm_up;
-    for (const std::string& body : load::make_bodies(workload)) warm_up.push_back(load::http_request(target, route, flags.api_key, body));
+    const std::vector<std::string> warm_up = requests_text(workload);
     load::run_load(target, warm_up, plan_of(flags, {0, std::min(flags.warm_up, 4)}, warm_up.size()));
   }
   if (table) std::printf("%s", load::table_head(report).c_str());
-  bool answered = false, first = true;
+  bool answered = false;
   for (const Load& load : loads_of(flags)) {
-    if (!first) std::this_thread::sleep_for(std::chrono::duration<double>(flags.pause));
-    first = false;
+    if (!report.points.empty()) std::this_thread::sleep_for(std::chrono::duration<double>(flags.pause));
+    // Prompts of its own for each load: those of the one before would be in the server's cache.
+    workload.seed = flags.workload.seed + report.points.size() * 0x9E3779B97F4A7C15;
+    workload.requests = requests_of(flags, load);
+    const std::vector<std::string> requests = requests_text(workload);
     load::LoadPoint point = load::summarize(load::run_load(target, requests, plan_of(flags, load, requests.size())), report.slo);
     point.rate = load.rate;
     point.concurrency = load.concurrency;

@@ -60,6 +60,8 @@ void add_shape(CLI::App* app, ModelFlags& f, int64_t most_ranks, const char* ran
 /// A model to be run here.
 void add_model(CLI::App* app, ModelFlags& f) {
   add(app, "device", f.device, "cpu, cuda or cuda:N");
+  add(app, "gpu-memory-utilization", f.gpu_memory_utilization, "share of a GPU's memory for weights, cache and activations")
+      ->check(between(0.05, 1));
   add_threads(app, f.threads);
   add_shape(app, f, 64, "ranks, as threads of this process");
   add(app, "cpu-isa", f.isa, "portable, avx2 or avx512; default: the best of this machine")->check(one_of({"portable", "avx2", "avx512"}));
@@ -270,7 +272,7 @@ int main(int argc, char** argv) {
     const CLI::App& chosen = *root.get_subcommands().front();
     const std::string command = command_name(chosen.get_subcommands().empty() ? chosen : *chosen.get_subcommands().front());
     const int code = command == "run"                ? run(run_flags)
-                     : command == "serve"            ? serve(serve_flags)
+                     : command == "serve"            ? serve(argc, argv)
                      : command == "bench serve"      ? bench_serve(bench_serve_flags)
                      : command == "bench throughput" ? bench_throughput(bench_throughput_flags)
                      : command == "bench"            ? bench(bench_flags)

@@ -57,6 +57,11 @@ void add_bench_commands(CLI::App& bench, BenchServeFlags& f, BenchThroughputFlag
       ->transform(whole(1, 100'000))
       ->excludes(rate);
   add_workload(app, f.workload);
+  add(app, "duration", f.duration,
+      "of an open loop: seconds per load, each with as many requests as its rate gives; instead of --num-prompts")
+      ->check(between(0, 86400, true))
+      ->needs(rate)
+      ->excludes("--num-prompts");
   add(app, "random-ids", f.workload.ids_below, "made-up prompts of completions are token ids below this; 0: words")
       ->transform(whole(0, INT32_MAX));
   app->add_flag("--ignore-eos", f.workload.ignore_eos, "generate the full length")->envname(env_name("ignore-eos"));

@@ -52,6 +52,7 @@ void add_listener(Flags& flags, ServeFlags& f) {
   flags.list("cors-origins", f.http.cors_origins, "origins whose pages may read answers, such as https://app.example");
   flags.add("tls-cert", f.tls_cert, "certificate chain, PEM; read again when it changes");
   flags.add("tls-key", f.tls_key, "its key, PEM");
+  flags.add("tls-client-ca", f.tls_client_ca, "authorities, PEM: only clients with a certificate of one of them get in");
   flags.add("half-close", f.half_close, "a client that shuts its writing side: abort its request, or allow it")
       ->check(one_of({"abort", "allow"}));
   flags.add_switch("no-page", f.no_page, "do not serve the chat page");
@@ -103,8 +104,20 @@ void add_engine(Flags& flags, ServeFlags& f) {
 
 void add_api(Flags& flags, ServeFlags& f) {
   flags.group = "API";
-  flags.list("served-model-name", f.served_model_name, "name of the model in requests; further ones are aliases");
+  flags.list("served-model-name", f.served_model_name, "names of the model in requests, all words up to the next flag; answers to any")
+      ->allow_extra_args(true);
   flags.add("chat-template", f.chat_template_file, "file with a Jinja template, instead of the model's own");
+  flags.add("max-n", f.max_n, "most choices (n) of a prompt")->transform(whole(1, 128));
+  flags.add("max-logprobs", f.max_logprobs, "most alternatives that a request may ask for at each token")->transform(whole(0, 20));
+  flags
+      .add("logprobs-mode", f.logprobs_mode,
+           "logprobs of generated tokens: raw (the model's own distribution) or processed (the one that is drawn from)")
+      ->check(one_of({"raw", "processed", "raw_logprobs", "processed_logprobs"}));
+  flags.add("seed", f.seed, "requests without a seed draw by this and their number since the start; -1: differently every time")
+      ->transform(whole(-1, INT64_MAX));
+  flags.add("scheduling-policy", f.scheduling_policy, "fcfs: by arrival; priority: by the requests' priority, then by arrival")
+      ->check(one_of({"fcfs", "priority"}));
+  flags.add_switch("server-timing", f.server_timing, "answers have the header Server-Timing");
   flags.add("generation-config", f.generation_config, "auto: sampling as the model recommends; none: the API's defaults")
       ->check(one_of({"auto", "none"}));
   flags.add("stream-interval", f.stream_interval, "tokens per event of a stream")->transform(whole(1, 1024));
@@ -129,10 +142,12 @@ void add_serve_command(CLI::App& root, ServeFlags& f, const std::function<void(C
   add_api(flags, f);
   flags.group = "Log";
   flags.add("log-format", f.log_format, "auto: human on a terminal, json elsewhere")->check(one_of({"auto", "human", "json"}));
-  flags.add("log-level", f.log_level, "info, or warning: no line per request")->check(one_of({"info", "warning"}));
+  flags.add("log-level", f.log_level, "info; warning: no line per request; error")->check(one_of({"info", "warning", "error"}));
+  flags.add_switch("log-content", f.log_content, "the line of a request has the beginnings of its prompt and answer");
   flags.add("metrics-names", f.metrics_names, "of /metrics: vllm, infernum or both")->check(one_of({"vllm", "infernum", "both"}));
   app->footer(
-      "A flag wins over its environment variable, that over the configuration file. Keys and certificates are read again on SIGHUP.");
+      "A flag wins over its environment variable, that over the configuration file. SIGHUP reads the file again: keys, rate limits,\n"
+      "certificates, --cors-origins, --log-level and the aliases among --served-model-name change; the rest needs a restart.");
 }
 
 }  // namespace infernum::app

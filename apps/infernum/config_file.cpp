@@ -62,8 +62,9 @@ std::string list_text(const toml::array& list, const std::string& path, const st
 CLI::Option* option_named(CLI::App& serve, const std::string& name, std::vector<std::string>& known) {
   CLI::Option* found = nullptr;
   for (CLI::Option* option : serve.get_options()) {
+    const auto& negated = option->get_fnames();  // such as no-enable-prefix-caching: true would say the opposite of what it means
     for (const std::string& flag : option->get_lnames()) {
-      if (flag == "help" || flag == "config") continue;
+      if (flag == "help" || flag == "config" || std::find(negated.begin(), negated.end(), flag) != negated.end()) continue;
       known.push_back(flag);
       if (flag == name) found = option;
     }
@@ -95,7 +96,6 @@ void apply_config_file(CLI::App& serve, int argc, char** argv) {
       const std::string best = nearest(name, known);
       fail("the configuration file has an unknown key", path, printable(key), best.empty() ? "" : "(did you mean " + best + "?)");
     }
-    // A negated flag is the same option: say the positive name in the file.
     const std::string value = node.is_array() ? list_text(*node.as_array(), path, key) : value_text(node, path, key);
     try {
       option->default_val(value);

@@ -17,6 +17,7 @@ struct ModelFlags {
   int threads = 0;
   int ranks = 1;
   int64_t max_model_len = 0;
+  double gpu_memory_utilization = 0.9;
   std::string device = "cpu", dtype = "auto", kv_cache_dtype = "auto", isa, fusion = "on";
 };
 

@@ -58,7 +58,7 @@ class Talk {
       : flags_(flags),
         session_(flags),
         tokenizer_(load_tokenizer(session_.checkpoint)),
-        generator_(*session_.model, tokenizer_, {.cache_tokens = cache_tokens(session_.model->info())}),
+        generator_(*session_.model, tokenizer_, {.cache_tokens = cache_tokens(*session_.model)}),
         sampling_(sampling_of(flags, session_.checkpoint)),
         stop_ids_(end_of_generation_ids(session_.checkpoint, tokenizer_)) {
     if (!flags.raw) {
@@ -96,11 +96,12 @@ class Talk {
     std::string before = chat_ ? "" : printable(prompt);
     const Interruptible guard;
     try {
-      last_ = generator_.continue_with(request, [&before](size_t, const std::string& text) {
+      const auto print = [&before](size_t, const std::string& text) {
         std::fputs((std::exchange(before, "") + printable(text)).c_str(), stdout);
         std::fflush(stdout);
         return !Interruptible::interrupted();
-      });
+      };
+      last_ = std::move(generator_.run({request}, print)[0]);
     } catch (const Error& e) {
       if (chat_) messages_.erase(messages_.size() - 1);
       if (dynamic_cast<const NotFinite*>(&e)) explain(e, request);

@@ -18,6 +18,7 @@ namespace infernum::app {
 namespace {
 
 constexpr int64_t longest_template = 4 << 20;
+constexpr size_t logged_bytes = 2048;  ///< of the prompts of a request, and of its answers
 
 std::string default_name(const std::string& path) {
   std::filesystem::path p(path);
@@ -49,6 +50,13 @@ server::ServiceOptions service_options(const ServeFlags& flags) {
   o.accept_any_model = flags.accept_any_model;
   o.request_templates = flags.trust_request_chat_template;
   o.tokenizer_info = flags.enable_tokenizer_info;
+  o.max_n = flags.max_n;
+  o.max_logprobs = flags.max_logprobs;
+  o.allow_priority = flags.scheduling_policy == "priority";
+  o.processed_logprobs = flags.logprobs_mode.starts_with("processed");
+  if (flags.seed >= 0) o.seed = static_cast<uint64_t>(flags.seed);
+  o.server_timing = flags.server_timing;
+  o.content_bytes = flags.log_content ? logged_bytes : 0;
   return o;
 }
 
@@ -58,6 +66,7 @@ class LoadedApi final : public ServedApi {
     const auto start = std::chrono::steady_clock::now();
     const std::string path = resolve_model(flags.model);
     if (flags.engine == "sim") {
+      check(flags.trace.empty(), "--trace writes what a model does; --engine sim has none", flags.trace);
       const Checkpoint checkpoint = open_checkpoint(path, Opening::HeadersOnly);
       describe_model(checkpoint, path);
       SimEngineOptions o;
@@ -72,6 +81,7 @@ class LoadedApi final : public ServedApi {
     } else {
       Session session(flags);
       describe_model(session.checkpoint, path);
+      weights_bytes_ = session.checkpoint.tensors.bytes();
       load_engine(std::move(session));
     }
     load_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -83,7 +93,8 @@ class LoadedApi final : public ServedApi {
     engine_->stop();
   }
 
-  std::vector<server::Route> open(server::IoLoop& loop, server::ServerMetrics& metrics) override {
+  std::vector<server::Route> open(server::IoLoop& loop, server::ServerMetrics& metrics,
+                                  std::function<void(const server::RequestRecord&)> on_record) override {
     metrics_ = &metrics;
     server::ServedEngine served;
     served.model_name = name_;
@@ -91,12 +102,14 @@ class LoadedApi final : public ServedApi {
     served.block_tokens = block_tokens;
     served.cache_dtype = flags_.kv_cache_dtype;
     served.prefix_caching = flags_.enable_prefix_caching;
+    served.weights_bytes = weights_bytes_;
     served.load_seconds = load_seconds_;
     served.stats = [this] { return engine_->stats(); };
     metrics.add_engine(std::move(served));
     server::ServiceOptions options = service_options(flags_);
-    options.on_record = [&metrics](const server::RequestRecord& record) {
+    options.on_record = [&metrics, on_record = std::move(on_record)](const server::RequestRecord& record) {
       if (record.status != 429) metrics.request(record);  // the engine did not take it: counted as rejected
+      on_record(record);
     };
     model_->max_model_len = engine_->info().context;
     service_ = std::make_unique<server::OpenAiService>(std::move(*model_), *engine_, loop, std::move(options));
@@ -104,6 +117,7 @@ class LoadedApi final : public ServedApi {
     return service_->routes();
   }
 
+  void set_aliases(std::vector<std::string> aliases) override { service_->set_aliases(std::move(aliases)); }
   EngineStats stats() const override { return engine_->stats(); }
   const std::string& model_name() const override { return name_; }
   bool chats() const override { return chats_; }
@@ -113,7 +127,8 @@ class LoadedApi final : public ServedApi {
   void describe_model(const Checkpoint& checkpoint, const std::string& path) {
     model_ = server::served_model(
         checkpoint, flags_.chat_template_file.empty() ? std::string() : read_text_file(flags_.chat_template_file, longest_template));
-    model_->ids = flags_.served_model_name.empty() ? std::vector{default_name(path)} : flags_.served_model_name;
+    model_->names = std::make_shared<server::ServedNames>(flags_.served_model_name.empty() ? std::vector{default_name(path)}
+                                                                                           : flags_.served_model_name);
     model_->root = path;
     model_->system_fingerprint = fingerprint(flags_, path);
     model_->created = std::time(nullptr);
@@ -139,7 +154,7 @@ class LoadedApi final : public ServedApi {
   ServeFlags flags_;
   std::string name_;
   bool chats_ = false;
-  int64_t vocab_size_ = 0;
+  int64_t vocab_size_ = 0, weights_bytes_ = 0;
   std::optional<server::ServedModel> model_;  ///< until open()
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<server::OpenAiService> service_;

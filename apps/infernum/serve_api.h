@@ -16,9 +16,12 @@ namespace infernum::app {
 class ServedApi {
  public:
   virtual ~ServedApi() = default;
-  /// Begins to take the engine's events. `metrics` hears of every request.
-  virtual std::vector<server::Route> open(server::IoLoop& loop, server::ServerMetrics& metrics) = 0;
+  /// Begins to take the engine's events. `metrics` and `on_record` hear of every request.
+  virtual std::vector<server::Route> open(server::IoLoop& loop, server::ServerMetrics& metrics,
+                                          std::function<void(const server::RequestRecord&)> on_record) = 0;
   virtual EngineStats stats() const = 0;
+  /// Further names of the model, in place of those there are. Behind open().
+  virtual void set_aliases(std::vector<std::string> aliases) = 0;
   virtual const std::string& model_name() const = 0;
   virtual bool chats() const = 0;  ///< the model has a chat template
   virtual int64_t context() const = 0;

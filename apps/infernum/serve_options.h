@@ -18,7 +18,7 @@ struct ServeFlags : ModelFlags {
   std::string config;
   server::HttpOptions http;
   std::vector<std::string> served_model_name, api_key, admin_api_key;
-  std::string api_key_file, tls_cert, tls_key;
+  std::string api_key_file, tls_cert, tls_key, tls_client_ca;
   int64_t rate_limit_requests = 0, rate_limit_tokens = 0, rate_limit_concurrent = 0;
   double drain_delay = 0, shutdown_timeout = 30, watchdog = 30;
   int64_t max_body_size = 32 << 20, max_connections = 16384, max_connections_per_ip = 1024;
@@ -32,7 +32,9 @@ struct ServeFlags : ModelFlags {
   int64_t stream_interval = 1;
   double queue_timeout = 60, request_timeout = 600;
   bool strict_fields = false, accept_any_model = false, trust_request_chat_template = false, enable_tokenizer_info = false;
-  bool public_metrics = false, no_page = false;
+  bool public_metrics = false, no_page = false, server_timing = false, log_content = false;
+  int64_t max_n = 16, max_logprobs = 20, seed = -1;
+  std::string logprobs_mode = "raw", scheduling_policy = "fcfs";
   std::string metrics_names = "vllm", log_format = "auto", log_level = "info";
 };
 
@@ -44,7 +46,7 @@ void add_serve_command(CLI::App& root, ServeFlags& flags, const std::function<vo
 /// one.
 void apply_config_file(CLI::App& serve, int argc, char** argv);
 
-/// Returns the exit code.
-int serve(const ServeFlags& flags);
+/// Serves by the command line of the whole program, which was found to be good. Returns the exit code.
+int serve(int argc, char** argv);
 
 }  // namespace infernum::app

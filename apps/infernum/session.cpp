@@ -50,9 +50,13 @@ class Progress {
     std::unique_lock lock(mutex_);
     while (!wake_.wait_for(lock, std::chrono::milliseconds(lines_ && !terminal ? 5000 : 1000), [this] { return done_; })) {
       const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      std::fprintf(stderr, "%s%s ... %.0f s, %s%s", terminal ? "\r\033[K" : "", what_.c_str(), seconds,
-                   human_bytes(static_cast<double>(resident_memory())).c_str(), terminal ? "" : "\n");
-      std::fflush(stderr);
+      char line[200];
+      std::snprintf(line, sizeof line, "%s ... %.0f s, %s", what_.c_str(), seconds,
+                    human_bytes(static_cast<double>(resident_memory())).c_str());
+      if (terminal)
+        std::fprintf(stderr, "\r\033[K%s", line);
+      else
+        log_info(line);
       lines_++;
     }
   }
@@ -97,6 +101,7 @@ ModelOptions model_options(const ModelFlags& flags, const std::string&) {
   o.threads = flags.threads;
   o.ranks = flags.ranks;
   o.place = parse_place(flags.device);
+  o.gpu_memory_utilization = flags.gpu_memory_utilization;
   o.dtype = flags.dtype == "auto" ? (o.place.cuda ? DType::BF16 : DType::F32) : parse_dtype("--dtype", flags.dtype);
   o.cache_dtype = flags.kv_cache_dtype == "auto" ? o.dtype : parse_dtype("--kv-cache-dtype", flags.kv_cache_dtype);
   o.max_model_len = flags.max_model_len;
@@ -154,8 +159,10 @@ bool stdin_is_piped() {
   return fstat(0, &s) == 0 && (S_ISFIFO(s.st_mode) || S_ISREG(s.st_mode));
 }
 
-int64_t cache_tokens(const ModelInfo& info) {
-  const int64_t available = sysconf(_SC_AVPHYS_PAGES) * sysconf(_SC_PAGESIZE) / 2 - info.bytes_per_sequence(),
+int64_t cache_tokens(const Model& model) {
+  const ModelInfo& info = model.info();
+  const int64_t left = model.device_memory_left(), memory = left > 0 ? left : sysconf(_SC_AVPHYS_PAGES) * sysconf(_SC_PAGESIZE) / 2,
+                available = memory - info.bytes_per_sequence(),
                 fitting = std::max<int64_t>(1, available / std::max<int64_t>(1, info.bytes_per_token() * block_tokens)) * block_tokens;
   if (fitting < info.context)
     log_warning("the key-value cache is limited to " + std::to_string(fitting) + " tokens by the free memory; the model's context is " +

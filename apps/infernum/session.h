@@ -29,7 +29,7 @@ int64_t peak_memory();
 int64_t resident_memory();
 
 /// Tokens of cache to reserve for one sequence: the context, or what half of the free memory holds.
-int64_t cache_tokens(const ModelInfo& info);
+int64_t cache_tokens(const Model& model);
 
 /// "1.5 GiB".
 std::string human_bytes(double bytes);

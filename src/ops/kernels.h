@@ -343,5 +343,8 @@ void kernel(ClampedSwiGlu, Queue<Cuda>&, View<Cuda> y, View<Cuda> gate, View<Cud
 struct AddRmsNorm;
 void kernel(AddRmsNorm, Queue<Cpu>&, View<Cpu> sum, View<Cpu> y, View<Cpu> h, View<Cpu> x, View<Cpu> w, float eps);
 void kernel(AddRmsNorm, Queue<Cuda>&, View<Cuda> sum, View<Cuda> y, View<Cuda> h, View<Cuda> x, View<Cuda> w, float eps);
+struct RopeAppend;
+void kernel(RopeAppend, Queue<Cuda>&, View<Cuda> y, View<Cuda> q, View<Cuda> k, View<Cuda> v, View<Cuda> table, View<Cuda> k_cache,
+            View<Cuda> v_cache, View<Cuda> positions, View<Cuda> query_start, View<Cuda> block_table, RopeParams);
 
 }  // namespace infernum

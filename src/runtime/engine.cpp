@@ -6,6 +6,30 @@
 
 namespace infernum {
 
+RequestBill bill_of(SteadyTime submitted, std::optional<SteadyTime> started, std::optional<SteadyTime> first_token, SteadyTime end) {
+  const auto seconds = [](SteadyTime from, SteadyTime to) { return std::chrono::duration<double>(to - from).count(); };
+  const SteadyTime start = started.value_or(end), first = first_token.value_or(end);
+  RequestBill bill;
+  bill.queue_seconds = seconds(submitted, start);
+  bill.prefill_seconds = seconds(start, first);
+  bill.decode_seconds = seconds(first, end);
+  return bill;
+}
+
+std::string client_message(EndReason reason) {
+  switch (reason) {
+    case EndReason::Stop:
+    case EndReason::Length:
+    case EndReason::Cancelled: return {};
+    case EndReason::QueueTimeout: return "the request waited too long for its turn";
+    case EndReason::Timeout: return "the request was not done by its deadline";
+    case EndReason::Shutdown: return "the engine was stopped";
+    case EndReason::NotFinite: return "the model computed values that are not finite for this request";
+    case EndReason::Fault: return "the engine failed while it worked on this request";
+  }
+  return {};
+}
+
 void check_engine_request(const EngineRequest& r, const EngineInfo& info) {
   const auto prompt = static_cast<int64_t>(r.prompt.size());
   const auto check_id = [&](int32_t id, const char* rule) { check(id >= 0 && id < info.vocab_size, rule, id, info.vocab_size); };

@@ -1,5 +1,6 @@
 // Engine: runs the requests of many clients on one model, token ids in, tokens out. Text, JSON and sockets are its callers' business.
 #pragma once
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -52,11 +53,18 @@ struct RequestBill {
   CacheLimit cache_limit = CacheLimit::Unseen;
 };
 
+/// A bill of the times alone; what did not happen takes the place of what came after it.
+RequestBill bill_of(SteadyTime submitted, std::optional<SteadyTime> started, std::optional<SteadyTime> first_token, SteadyTime end);
+
 struct RequestEnd {
   EndReason reason = EndReason::Fault;
   std::string message;  ///< of a failure, fit for a client: no paths, no prompt text
   RequestBill bill;
+  std::string cause = {};  ///< of a failure, for the operator
 };
+
+/// What a client is told of such a failure; empty if it is none.
+std::string client_message(EndReason reason);
 
 /// What one step did for one request.
 struct EngineEvent {
@@ -68,6 +76,20 @@ struct EngineEvent {
 
 enum class EngineState { Running, Failed, Stopped };
 
+/// How many steps computed how many tokens, of prompts and generated ones alike. Bounds of vLLM's iteration_tokens_total.
+struct StepTokens {
+  static constexpr std::array<int64_t, 13> bounds{1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384};
+  std::array<uint64_t, bounds.size() + 1> counts{};  ///< of steps with at most bounds[i] and more than bounds[i - 1]; the last one: more
+  uint64_t sum = 0;
+
+  void add(int64_t tokens) {
+    size_t i = 0;
+    while (i < bounds.size() && tokens > bounds[i]) i++;
+    counts[i]++;
+    sum += static_cast<uint64_t>(tokens);
+  }
+};
+
 /// A snapshot, and totals since the start.
 struct EngineStats {
   EngineState state = EngineState::Running;
@@ -76,6 +98,7 @@ struct EngineStats {
           cache_blocks_used = 0;  ///< of the group that keeps everything; used: by requests, not by the prefix cache alone
   uint64_t steps = 0, preemptions = 0, prompt_tokens = 0, generated_tokens = 0;
   uint64_t prefix_queries = 0, prefix_hits = 0;  ///< tokens
+  StepTokens step_tokens;                        ///< of steps that did not fail
   SteadyTime heartbeat;                          ///< last sign of life of the engine's thread
 };
 

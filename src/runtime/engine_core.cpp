@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/log.h"
+#include "runtime/token_counts.h"
 #include "runtime/trace_recorder.h"
 
 namespace infernum {
@@ -16,10 +17,12 @@ using Clock = std::chrono::steady_clock;
 /// Logits of one step that scored prompts may take.
 constexpr int64_t scored_bytes = int64_t{64} << 20;
 
-double seconds(SteadyTime from, SteadyTime to) { return std::chrono::duration<double>(to - from).count(); }
-
 /// Pools keep more than the sequences need only if there is somebody to use it.
-int64_t checkpoints(const SchedulerOptions& options) { return options.enable_prefix_caching ? 2 * options.max_num_seqs : 0; }
+CachePools::Checkpoints checkpoints(const EngineCoreOptions& options) {
+  if (!options.scheduler.enable_prefix_caching) return {};
+  const int64_t two_each = 2 * options.scheduler.max_num_seqs;
+  return {options.kept_windows > 0 ? options.kept_windows : two_each, two_each};
+}
 
 }  // namespace
 
@@ -32,6 +35,7 @@ struct EngineCore::Request : Sequence {
   uint64_t number;  ///< of all accepted requests, from 1
   int64_t most_tokens = 0;
   std::vector<ScoredToken> prompt;
+  TokenCounts counts;  ///< filled if there are penalties
   SteadyTime submitted;
   std::optional<SteadyTime> first_step, first_token;
   bool counted = false, prompt_told = false;
@@ -52,8 +56,7 @@ EngineCore::EngineCore(Model& model, const EngineCoreOptions& options, const Fau
       faults_(faults),
       events_(events),
       trace_(trace),
-      pools_(model, options.cache_tokens, options.scheduler.max_num_seqs, options.scheduler.max_num_batched_tokens,
-             checkpoints(options.scheduler)),
+      pools_(model, options.cache_tokens, options.scheduler.max_num_seqs, options.scheduler.max_num_batched_tokens, checkpoints(options)),
       scheduler_(pools_, options.scheduler) {
   const auto& groups = model.info().groups;
   for (size_t g = 0; g < groups.size(); g++)
@@ -91,32 +94,25 @@ void EngineCore::cancel(RequestId id) {
 void EngineCore::expire(SteadyTime now) {
   for (const auto& [sequence, in_queue] : scheduler_.expired(now)) {
     Request& r = *by_sequence_.at(sequence);
-    if (in_queue)
-      end(r, EndReason::QueueTimeout, "the request waited too long for its turn");
-    else
-      end(r, EndReason::Timeout, "the request was not done by its deadline");
+    end(r, in_queue ? EndReason::QueueTimeout : EndReason::Timeout);
   }
 }
 
 void EngineCore::end_all(EndReason reason, const std::string& message) {
-  while (!requests_.empty()) end(*requests_.begin()->second, reason, message);
+  while (!requests_.empty()) end(*requests_.begin()->second, reason, {}, message);
 }
 
 /// The only way out of requests_; whatever else destroys a request leaves its ticket to say so.
-void EngineCore::end(Request& r, EndReason reason, std::string message) {
+void EngineCore::end(Request& r, EndReason reason, const std::string& cause, const std::string& message) {
   const auto now = Clock::now();
-  RequestBill bill;
-  const SteadyTime started = r.first_step.value_or(now), first = r.first_token.value_or(now);
-  bill.queue_seconds = seconds(r.submitted, started);
-  bill.prefill_seconds = seconds(started, first);
-  bill.decode_seconds = seconds(first, now);
+  RequestBill bill = bill_of(r.submitted, r.first_step, r.first_token, now);
   bill.prompt_tokens = r.prompt_tokens;
   bill.cached_tokens = r.cached_tokens;
   bill.generated_tokens = r.generated();
   bill.preemptions = r.preemptions;
   bill.cache_limit = r.cache_limit;
-  if (trace_) trace_->request(r.ticket.id(), r.submitted, started, first, now, bill);
-  r.ticket.end({reason, std::move(message), bill});
+  if (trace_) trace_->request(r.ticket.id(), r.submitted, r.first_step.value_or(now), r.first_token.value_or(now), now, bill);
+  r.ticket.end({reason, message.empty() ? client_message(reason) : message, bill, cause});
   scheduler_.remove(r);
   by_sequence_.erase(&r);
   requests_.erase(r.ticket.id());
@@ -182,15 +178,16 @@ bool EngineCore::step() {
     prompt_tokens_ += static_cast<uint64_t>(std::max<int64_t>(0, std::min(rows[i].first + rows[i].count, r.prompt_tokens) - rows[i].first));
     deliver(r, rows[i], logits, i);
   }
+  step_tokens_.add(tokens);
   if (trace_) trace_->step(start, computed, Clock::now(), static_cast<int64_t>(rows.size()), tokens);
   return true;
 }
 
 /// Nobody knows whose fault it was, unless only one was in the step: the scheduler finds out by running them one by one.
 void EngineCore::step_failed(const std::vector<PlannedRow>& rows, const std::exception& error) {
-  log_warning("engine: a step of " + std::to_string(rows.size()) + " sequences failed: " + error.what());
   scheduler_.failed();
-  if (rows.size() == 1) end(request_of(rows[0]), EndReason::Fault, "the engine failed while it worked on this request");
+  if (rows.size() == 1) return end(request_of(rows[0]), EndReason::Fault, error.what());
+  log_warning("engine: a step of " + std::to_string(rows.size()) + " sequences failed: " + error.what());
 }
 
 void EngineCore::score_prompt(Request& r, const PlannedRow& row, StepLogits& logits, size_t index) {
@@ -214,12 +211,10 @@ void EngineCore::deliver(Request& r, const PlannedRow& row, StepLogits& logits, 
     r.prompt_told = true;
     if (reason) end(r, *reason);
   } catch (const NotFinite& e) {
-    log_warning(std::string("engine: a request ends: ") + e.what());
     scheduler_.distrust(r);
-    end(r, EndReason::NotFinite, "the model computed values that are not finite for this request");
+    end(r, EndReason::NotFinite, e.what());
   } catch (const std::exception& e) {
-    log_warning(std::string("engine: a request ends: ") + e.what());
-    end(r, EndReason::Fault, "no token could be chosen for this request");
+    end(r, EndReason::Fault, e.what(), "no token could be chosen for this request");
   }
 }
 
@@ -228,7 +223,7 @@ std::optional<EndReason> EngineCore::choose(Request& r, std::span<float> logits)
   const EngineRequest& q = r.request;
   const bool may_stop = r.generated() >= q.min_tokens;
   const int64_t usable = options_.usable_vocab > 0 ? std::min(options_.usable_vocab, model_.info().vocab_size) : model_.info().vocab_size;
-  const ChoiceContext at{r.prompt_ids(), r.output_ids(), usable, may_stop ? std::span<const int32_t>() : std::span(q.stop_ids)};
+  const ChoiceContext at{r.prompt_ids(), r.output_ids(), usable, may_stop ? std::span<const int32_t>() : std::span(q.stop_ids), &r.counts};
   ScoredToken token = choose_token(logits, q.sampling, {q.top_logprobs, q.processed_logprobs, q.logprob_token_ids}, at);
   const int32_t id = token.id;
   r.tokens.push_back(id);
@@ -250,6 +245,7 @@ void EngineCore::count(EngineStats& stats) const {
   stats.generated_tokens = generated_tokens_;
   stats.prefix_queries = prefix_queries_;
   stats.prefix_hits = prefix_hits_;
+  stats.step_tokens = step_tokens_;
 }
 
 }  // namespace infernum

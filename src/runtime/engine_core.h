@@ -16,6 +16,7 @@ struct EngineCoreOptions {
   SchedulerOptions scheduler;
   int64_t cache_tokens = 0;
   int64_t usable_vocab = 0;
+  int64_t kept_windows = 0;  ///< windows that a later request may go on from, beside those of running ones; 0: two per sequence
 };
 
 class EngineCore {
@@ -42,7 +43,7 @@ class EngineCore {
   void deliver(Request& request, const PlannedRow& row, StepLogits& logits, size_t index);
   void score_prompt(Request& request, const PlannedRow& row, StepLogits& logits, size_t index);
   std::optional<EndReason> choose(Request& request, std::span<float> logits);
-  void end(Request& request, EndReason reason, std::string message = {});
+  void end(Request& request, EndReason reason, const std::string& cause = {}, const std::string& message = {});
   Request& request_of(const PlannedRow& row) const;
 
   Model& model_;
@@ -56,6 +57,7 @@ class EngineCore {
   std::unordered_map<RequestId, std::unique_ptr<Request>> requests_;
   std::unordered_map<const Sequence*, Request*> by_sequence_;
   uint64_t steps_ = 0, prompt_tokens_ = 0, generated_tokens_ = 0, prefix_queries_ = 0, prefix_hits_ = 0;
+  StepTokens step_tokens_;
 };
 
 }  // namespace infernum

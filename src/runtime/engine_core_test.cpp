@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <random>
 #include <set>
 
@@ -265,6 +266,44 @@ TEST(EngineCore, AFaultEndsItsRequestAndChangesNoOther) {
         }
       }
     }
+  }
+}
+
+TEST(EngineCore, EveryKindOfFaultIsTypedAndTellsClientsNothing) {
+  FakeModel model({full, recurrent});
+  model.throws_at = throwing, model.nan_at = nan_token;
+  auto requests = three_requests();
+  const auto want = run_all(model, small_core(), requests);
+  const auto with = [&](const std::function<void(EngineRequest&)>& change) {
+    auto changed = requests;
+    change(changed[1]);
+    const auto got = run_all(model, small_core(), changed);
+    EXPECT_EQ(got.at(1).first, want.at(1).first);
+    EXPECT_EQ(got.at(3).first, want.at(3).first);
+    EXPECT_EQ(got.at(1).second.reason, EndReason::Length);
+    EXPECT_EQ(got.at(3).second.reason, EndReason::Length);
+    return got.at(2).second;
+  };
+  const std::vector<std::tuple<EndReason, std::string, std::function<void(EngineRequest&)>>> cases{
+      {EndReason::Fault, "this token throws", [](auto& r) { r.prompt[20] = throwing; }},
+      {EndReason::NotFinite, "returned NaN", [](auto& r) { r.prompt.back() = nan_token; }},
+      {EndReason::NotFinite, "returned NaN",
+       [](auto& r) { r.prompt[30] = nan_token, r.prompt_logprobs = 1; }},  // where only a score of the prompt sees it
+      {EndReason::Fault, "rules out every token",
+       [](auto& r) {
+         r.sampling.allowed_token_ids = r.sampling.suppress_tokens = {3, 4};
+       }},
+      {EndReason::Fault, "rules out every token", [](auto& r) {
+         r.min_tokens = 5;
+         r.sampling.allowed_token_ids = r.stop_ids = {7};
+       }}};
+  for (const auto& [reason, cause, change] : cases) {
+    const RequestEnd end = with(change);
+    EXPECT_EQ(end.reason, reason) << cause;
+    EXPECT_NE(end.cause.find(cause), std::string::npos) << end.cause;
+    EXPECT_FALSE(end.message.empty());
+    for (const char* secret : {"token 0", ".cpp", ".h:", "position", cause.c_str()})
+      EXPECT_EQ(end.message.find(secret), std::string::npos) << end.message;
   }
 }
 

@@ -1,13 +1,11 @@
-// Generator: runs a set of requests to their ends on one model, together in ragged batches. Requests that arrive later are a scheduler's
-// matter.
+// Generator: runs requests to their ends on the caller's thread and joins their tokens to text: EngineCore without an engine's thread.
 #pragma once
 #include <functional>
-#include <optional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "models/model.h"
-#include "runtime/executor.h"
 #include "runtime/token_choice.h"
 #include "text/tokenizer.h"
 
@@ -33,9 +31,9 @@ struct Generation {
 };
 
 struct GeneratorOptions {
-  int64_t prefill_chunk = 512;  ///< most tokens of a prompt per step
-  int64_t cache_tokens = 0;     ///< 0: the model's context
-  int64_t max_sequences = 1;
+  int64_t prefill_chunk = 512;  ///< most tokens per step
+  int64_t cache_tokens = 0;     ///< of all sequences; 0: the model's context for each
+  int64_t max_sequences = 1;    ///< that run together; more requests wait their turn
 };
 
 class Generator {
@@ -45,25 +43,17 @@ class Generator {
 
   /// Called with each new piece of text of request `index`; return false to cancel that request.
   using OnText = std::function<bool(size_t index, const std::string& text)>;
-  /// Runs all requests to their ends. Throws before anything runs if one cannot (too long, bad parameters).
+  /// Runs all requests to their ends; what a prompt shares with an earlier sequence that is still cached is not computed again. Throws
+  /// before anything runs if one cannot (too long, bad parameters), and what went wrong if one failed: NotFinite, or Error.
   std::vector<Generation> run(const std::vector<GenerationRequest>& requests, const OnText& on_text = {});
 
-  /// The same for one request, keeping its cache: what the prompt shares with the sequence before is not computed again.
-  Generation continue_with(const GenerationRequest& request, const OnText& on_text = {});
-
-  int64_t cache_bytes() const { return pools_.bytes(); }
+  int64_t cache_bytes() const;
 
  private:
+  struct Engine;
   class Running;
-  void check_request(const GenerationRequest& request) const;
-  void step(std::vector<Running>& running, const OnText& on_text);
-
-  Model& model_;
   Tokenizer tokenizer_;
-  GeneratorOptions options_;
-  CachePools pools_;
-  struct Kept;
-  std::unique_ptr<Kept> kept_;
+  std::unique_ptr<Engine> engine_;
 };
 
 }  // namespace infernum

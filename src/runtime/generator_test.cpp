@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "models/loader.h"
+#include "runtime/fake_model.h"
 #include "text/load_text.h"
 
 namespace infernum {
@@ -80,16 +81,99 @@ TEST(Generator, StopStringsEndTheTextBeforeThemAcrossTokens) {
 TEST(Generator, ATurnReusesWhatItSharesWithTheLast) {
   const Bundled m;
   Generator turns(*m.model, m.tokenizer), fresh(*m.model, m.tokenizer);
-  const auto first = turns.continue_with(m.request("Once upon a time there was a king", 10));
+  const auto first = turns.run({m.request("Once upon a time there was a king", 10)})[0];
   EXPECT_EQ(first.cached_tokens, 0);
   const auto second = m.request("Once upon a time there was a king" + first.text + " And then", 10);
-  const auto reused = turns.continue_with(second);
+  const auto reused = turns.run({second})[0];
   EXPECT_GT(reused.cached_tokens, 5);
   EXPECT_EQ(ids(reused), ids(fresh.run({second})[0]));
-  const auto branched = m.request("Once upon a time there was a fox", 10);
-  const auto branch = turns.continue_with(branched);
-  EXPECT_GT(branch.cached_tokens, 3);
+  auto branched = second;
+  branched.prompt.back() = 5;
+  const auto branch = turns.run({branched})[0];
+  EXPECT_EQ(branch.cached_tokens, (static_cast<int64_t>(branched.prompt.size()) - 1) / block_tokens * block_tokens);
   EXPECT_EQ(ids(branch), ids(fresh.run({branched})[0]));
+}
+
+TEST(Generator, MoreRequestsThanRunTogetherWaitTheirTurn) {
+  const Bundled m;
+  Generator one(*m.model, m.tokenizer, {.cache_tokens = 64}), alone(*m.model, m.tokenizer);
+  const std::vector<GenerationRequest> requests{m.request("Once upon a time", 20), m.request("The king said", 1), m.request("A fox", 30)};
+  const auto results = one.run(requests);
+  for (size_t i = 0; i < requests.size(); i++) EXPECT_EQ(ids(results[i]), ids(alone.run({requests[i]})[0])) << i;
+}
+
+TEST(Generator, AListenerThatThrowsLeavesNothingBehind) {
+  const Bundled m;
+  Generator generator(*m.model, m.tokenizer, {.max_sequences = 2});
+  const std::vector<GenerationRequest> requests{m.request("Once upon a time", 20), m.request("The king said", 10)};
+  const auto thrower = [](size_t, const std::string&) -> bool { throw std::runtime_error("stdout is closed"); };
+  EXPECT_THROW(generator.run(requests, thrower), std::runtime_error);
+  const auto results = generator.run(requests);
+  EXPECT_EQ(results[0].tokens.size(), 20u);
+  EXPECT_EQ(ids(results[1]), ids(Generator(*m.model, m.tokenizer).run({requests[1]})[0]));
+}
+
+TEST(Generator, SaysWhatWentWrong) {
+  test::FakeModel model({Retention{}, {Retention::Kind::Recurrent}});
+  model.throws_at = 7;
+  model.nan_at = 8;
+  Generator generator(model, Bundled().tokenizer);
+  GenerationRequest request;
+  request.prompt = {1, 2, 7};
+  const auto error = [&] {
+    try {
+      generator.run({request});
+    } catch (const NotFinite& e) {
+      return "not finite: " + std::string(e.what());
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string("none");
+  };
+  EXPECT_NE(error().find("this token throws"), std::string::npos);
+  request.prompt = {1, 2, 8};
+  EXPECT_NE(error().find("not finite: sampling: the model returned NaN"), std::string::npos);
+  request.prompt = {1, 2, 3};
+  request.max_tokens = 4;
+  request.sampling.suppress_tokens = {7, 8};
+  EXPECT_EQ(error(), "none");
+}
+
+/// What a turn may cost: behind the same tokens nothing is computed again, from an end that reads otherwise not more than two blocks, and
+/// neither depends on how much was said.
+TEST(Generator, ALongAnswerLosesNoTurn) {
+  for (const auto& groups : std::vector<std::vector<Retention>>{{Retention{}},
+                                                                {{Retention::Kind::Window, 40}},
+                                                                {Retention{}, {Retention::Kind::Window, 24}},
+                                                                {{Retention::Kind::Chunk, 48}, Retention{}},
+                                                                {Retention{}, {Retention::Kind::Recurrent}},
+                                                                {{Retention::Kind::Window, 40}, {Retention::Kind::Recurrent}}}) {
+    test::FakeModel model(groups, 4000);
+    Generator turns(model, Bundled().tokenizer, {.prefill_chunk = 64});
+    GenerationRequest request;
+    for (int32_t i = 0; i < 150; i++) request.prompt.push_back(i * 7 % 50);
+    for (int turn = 0; turn < 12; turn++) {
+      request.max_tokens = turn % 4 == 3 ? 500 : 3 + 5 * turn;
+      const auto prompt = static_cast<int64_t>(request.prompt.size());
+      const auto answer = turns.run({request})[0];
+      auto same = request;
+      for (const auto& t : answer.tokens) same.prompt.push_back(t.id);
+      if (turn % 2 == 0) {
+        same.prompt.push_back(turn);
+        const auto next = turns.run({same})[0];
+        ASSERT_EQ(next.cached_tokens, prompt + request.max_tokens - 1) << "turn " << turn << " groups " << groups.size();
+        ASSERT_EQ(next.tokens.size(), static_cast<size_t>(same.max_tokens));
+        request = same;
+      } else {
+        request.prompt.resize(static_cast<size_t>(prompt) - 3);  // as if the template wrote what opens the answer otherwise
+        for (int32_t i = 0; i < 40; i++) request.prompt.push_back((i * i + turn) % 50);
+        const auto next = turns.run({request})[0];
+        // A state may be that of the turn before.
+        const int64_t most = groups.back().kind == Retention::Kind::Recurrent ? 100 : 3 + 2 * block_tokens;
+        ASSERT_GE(next.cached_tokens, prompt - most) << "turn " << turn << " groups " << groups.size();
+      }
+    }
+  }
 }
 
 TEST(Generator, CancelsWhenTheListenerSaysSo) {
@@ -146,16 +230,16 @@ TEST(Generator, AForgetfulModelGoesBackToItsCheckpoint) {
     request.sampling.temperature = 0;
     request.max_tokens = 60;
     Generator turns(*model, tokenizer, {.prefill_chunk = 64});
-    const auto first = turns.continue_with(request);
+    const auto first = turns.run({request})[0];
     GenerationRequest next = request;
     next.prompt.resize(95);  // the end of the prompt reads otherwise in the next turn
     for (int32_t i = 0; i < 40; i++) next.prompt.push_back(i * 5 % 250);
-    const auto second = turns.continue_with(next);
+    const auto second = turns.run({next})[0];
     EXPECT_EQ(second.cached_tokens, 80) << name;
     GenerationRequest third = next;
     for (const auto& t : second.tokens) third.prompt.push_back(t.id);
     third.prompt.push_back(3);
-    const auto last = turns.continue_with(third);
+    const auto last = turns.run({third})[0];
     EXPECT_EQ(last.cached_tokens, static_cast<int64_t>(third.prompt.size()) - 2) << "all but the token sampled last and the new one";
     Generator fresh(*model, tokenizer);
     EXPECT_EQ(ids(first), ids(fresh.run({request})[0]));

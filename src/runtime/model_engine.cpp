@@ -11,17 +11,19 @@
 namespace infernum {
 namespace {
 
-/// Sequences of the whole context for all, or what a quarter of the memory holds.
-int64_t cache_tokens(const ModelInfo& info, const ModelEngineOptions& options) {
+/// Sequences of the whole context for all, or what a quarter of the memory holds, or what a device of its own has left.
+int64_t cache_tokens(const Model& model, const ModelEngineOptions& options) {
   if (options.cache_tokens > 0) return options.cache_tokens;
+  const ModelInfo& info = model.info();
+  const auto left = static_cast<double>(model.device_memory_left());
   const auto memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
-  const double most = memory / 4 / static_cast<double>(std::max<int64_t>(1, info.bytes_per_token()));
+  const double most = (left > 0 ? left : memory / 4) / static_cast<double>(std::max<int64_t>(1, info.bytes_per_token()));
   const double wanted = static_cast<double>(info.context) * static_cast<double>(options.max_num_seqs);
   return std::max(block_tokens, static_cast<int64_t>(std::min(most, wanted)) / block_tokens * block_tokens);
 }
 
 EngineInfo info_of(const Model& model, const ModelEngineOptions& options) {
-  const int64_t tokens = cache_tokens(model.info(), options);
+  const int64_t tokens = cache_tokens(model, options);
   return {model.info().vocab_size, std::min(model.info().context, tokens), tokens, options.max_num_seqs};
 }
 

@@ -49,7 +49,7 @@ std::vector<int32_t> expected(const FakeModel& model, const EngineRequest& r) {
   for (int64_t i = 0; i < r.max_tokens; i++) {
     auto logits = model.expected(tokens);
     const auto position = static_cast<int64_t>(tokens.size());
-    tokens.push_back(sample(logits, r.sampling, r.prompt, std::span(tokens).subspan(r.prompt.size()), position, FakeModel::vocab));
+    tokens.push_back(sample(logits, r.sampling, {r.prompt, std::span(tokens).subspan(r.prompt.size()), FakeModel::vocab}, position));
   }
   return {tokens.begin() + static_cast<std::ptrdiff_t>(r.prompt.size()), tokens.end()};
 }
@@ -98,6 +98,28 @@ TEST(ModelEngine, StopEndsEveryRequestOnce) {
   EXPECT_EQ(receiver.ended(), 50u);
   EXPECT_EQ(engine.submit(99, request_of({1}, 1)), Admission::Stopped);
   EXPECT_EQ(engine.stats().state, EngineState::Stopped);
+}
+
+TEST(ModelEngine, AFaultyRequestEndsAloneAndTheEngineGoesOn) {
+  for (const auto& [faults, reason] : {std::pair("request:2:throw", EndReason::Fault), std::pair("request:2:nan", EndReason::NotFinite)}) {
+    const auto model = fake();
+    auto options = small();
+    options.faults = Faults::parse(faults);
+    ModelEngine engine(model, options);
+    Receiver receiver(engine);
+    for (RequestId id = 1; id <= 4; id++) engine.submit(id, request_of(prompt_of(30 + 9 * static_cast<int64_t>(id), 3), 25));
+    receiver.wait_for(4);
+    engine.submit(5, request_of(prompt_of(48, 3), 25));  // the prompt of the faulty one
+    receiver.wait_for(5);
+    for (RequestId id = 1; id <= 5; id++) {
+      EXPECT_EQ(receiver.end(id).reason, id == 2 ? reason : EndReason::Length) << faults;
+      if (id == 2) continue;
+      const auto request = request_of(prompt_of(id == 5 ? 48 : 30 + 9 * static_cast<int64_t>(id), 3), 25);
+      EXPECT_EQ(receiver.tokens(id), expected(*model, request)) << faults << " request " << id;
+    }
+    EXPECT_EQ(engine.stats().state, EngineState::Running);
+    EXPECT_EQ(engine.stats().running + engine.stats().cache_blocks_used, 0);
+  }
 }
 
 TEST(ModelEngine, ADeadEngineSaysSo) {

@@ -96,9 +96,10 @@ uint64_t PrefixCache::hash(uint64_t start, std::span<const int32_t> tokens) cons
 
 PrefixCache::Key PrefixCache::key_of(const Node& parent, std::span<const int32_t> tokens, int64_t block) const {
   Key key{&parent, {}, 0};
-  const auto part = tokens.subspan(static_cast<size_t>(block * block_tokens), block_tokens);
-  std::copy(part.begin(), part.end(), key.tokens.begin());
-  key.hash = hash(parent.hash, part);
+  const auto part = tokens.subspan(static_cast<size_t>(block * block_tokens));
+  key.tokens.fill(-1);
+  std::copy_n(part.begin(), std::min<size_t>(part.size(), block_tokens), key.tokens.begin());
+  key.hash = hash(parent.hash, key.tokens);
   return key;
 }
 
@@ -122,19 +123,43 @@ PrefixCache::Path PrefixCache::path(std::string_view salt, std::span<const int32
 }
 
 /// The most blocks of the path after which every group has what a continuation reads.
-int64_t PrefixCache::usable(const Path& path) const {
+int64_t PrefixCache::usable(std::span<Node* const> path) const {
   const auto& groups = pools_.info().groups;
   std::vector<int64_t> here(groups.size());  // blocks without a gap before the border
   int64_t best = 0;
-  for (int64_t b = 1; b <= static_cast<int64_t>(path.nodes.size()); b++) {
+  for (int64_t b = 1; b <= static_cast<int64_t>(path.size()); b++) {
     bool complete = true;
     for (size_t g = 0; g < groups.size(); g++) {
-      here[g] = path.nodes[static_cast<size_t>(b - 1)]->blocks[g] >= 0 ? here[g] + 1 : 0;
+      here[g] = path[static_cast<size_t>(b - 1)]->blocks[g] >= 0 ? here[g] + 1 : 0;
       complete &= here[g] >= b - groups[g].oldest_read(b * block_tokens) / block_tokens;
     }
     if (complete) best = b;
   }
   return best;
+}
+
+/// The block that a sequence had begun behind the whole of the path and that `tokens` go on with, if it and all else that a continuation at
+/// `length`, which is set, reads are still here.
+PrefixCache::Node* PrefixCache::begun_block(const Path& path, Node& root, std::span<const int32_t> tokens, int64_t& length) {
+  const auto full = static_cast<int64_t>(path.nodes.size());
+  const Node& parent = full > 0 ? *path.nodes.back() : root;
+  if (parent.children == 0) return nullptr;
+  const auto& groups = pools_.info().groups;
+  const auto here = [&](const Node& begun, size_t g) {
+    if (begun.blocks[g] < 0) return false;
+    for (int64_t b = groups[g].oldest_read(length) / block_tokens; b < full; b++)
+      if (path.nodes[static_cast<size_t>(b)]->blocks[g] < 0) return false;
+    return true;
+  };
+  const int64_t last = std::min<int64_t>(static_cast<int64_t>(tokens.size()) - 1, (full + 1) * block_tokens - 1);
+  for (length = last; length > full * block_tokens; length--) {
+    const auto child = nodes_.find(key_of(parent, tokens.first(static_cast<size_t>(length)), full));
+    if (child == nodes_.end()) continue;
+    bool complete = true;
+    for (size_t g = 0; g < groups.size(); g++) complete &= here(child->second, g);
+    if (complete) return &child->second;
+  }
+  return nullptr;
 }
 
 CacheLimit PrefixCache::limit_of(const Path& path, int64_t blocks, int64_t used) const {
@@ -148,23 +173,34 @@ CacheLimit PrefixCache::limit_of(const Path& path, int64_t blocks, int64_t used)
 PrefixCache::Hit PrefixCache::find(std::string_view salt, std::span<const int32_t> tokens) {
   const int64_t blocks = (static_cast<int64_t>(tokens.size()) - 1) / block_tokens;
   const Path p = path(salt, tokens, blocks);
-  const int64_t used = usable(p);
+  const int64_t used = usable(p.nodes);
   return {used * block_tokens, static_cast<int64_t>(p.nodes.size()) * block_tokens, limit_of(p, blocks, used)};
 }
 
-PrefixCache::Hit PrefixCache::adopt(std::string_view salt, std::span<const int32_t> tokens, SequenceCache& cache, Place& place) {
+PrefixCache::Hit PrefixCache::adopt(std::string_view salt, std::span<const int32_t> tokens, SequenceCache& cache, Place& place,
+                                    int64_t checkpoint) {
   const int64_t blocks = (static_cast<int64_t>(tokens.size()) - 1) / block_tokens;
   Node& root = root_of(salt);
   place.move_to(*this, root, 0);
   const Path p = path(salt, tokens, blocks);
-  const int64_t used = usable(p);
-  if (used > 0) {
-    cache.adopt(used * block_tokens, [&](int g, int64_t b) { return p.nodes[static_cast<size_t>(b)]->blocks[static_cast<size_t>(g)]; });
-    Node& last = *p.nodes[static_cast<size_t>(used - 1)];
-    last.passing = false;
-    place.move_to(*this, last, used);
+  const auto block_of = [&](int g, int64_t b) { return p.nodes[static_cast<size_t>(b)]->blocks[static_cast<size_t>(g)]; };
+  int64_t length = 0;
+  Node* const begun = begun_block(p, root, tokens, length);
+  const auto full = static_cast<int64_t>(p.nodes.size());
+  const int64_t used = begun ? full : usable(p.nodes), found = begun ? length : used * block_tokens;
+  int64_t kept = 0;
+  if (checkpoint > 0 && found > checkpoint)
+    kept = usable(std::span(p.nodes).first(static_cast<size_t>(std::min(full, checkpoint / block_tokens)))) * block_tokens;
+  if (kept > 0) cache.keep(kept);
+  cache.adopt(found, [&](int g, int64_t b) { return b == full ? begun->blocks[static_cast<size_t>(g)] : block_of(g, b); });
+  if (used > 0) place.move_to(*this, *p.nodes[static_cast<size_t>(used - 1)], used);
+  if (begun) {
+    for (size_t g = 0; g < owners_.size(); g++) let_go(*begun, g);
+    remove_unused(begun);
+  } else if (used > 0) {
+    p.nodes[static_cast<size_t>(used - 1)]->passing = false;
   }
-  return {used * block_tokens, static_cast<int64_t>(p.nodes.size()) * block_tokens, limit_of(p, blocks, used)};
+  return {found, full * block_tokens, limit_of(p, blocks, used), kept};
 }
 
 PrefixCache::Node& PrefixCache::root_of(std::string_view salt) {
@@ -226,6 +262,12 @@ void PrefixCache::add(Place& place, SequenceCache& cache, std::span<const int32_
       if (recurrent(g) && parent.blocks[g] >= 0) let_go(parent, g);
   }
   limit_nodes();
+}
+
+void PrefixCache::add_last(const Place& place, SequenceCache& cache, std::span<const int32_t> tokens) {
+  const int64_t length = cache.length(), block = length / block_tokens;
+  if (!place.node_ || length % block_tokens == 0 || place.blocks_ != block) return;
+  share_blocks(child_of(*place.node_, tokens.first(static_cast<size_t>(length)), block), cache, block, true);
 }
 
 void PrefixCache::let_go(Node& node, size_t group) {

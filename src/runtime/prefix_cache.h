@@ -33,7 +33,6 @@ class PrefixCache {
     Place(Place&& other) noexcept;
     Place& operator=(Place&& other) noexcept;
     void reset();
-    int64_t tokens() const { return blocks_ * block_tokens; }
 
    private:
     friend class PrefixCache;
@@ -44,19 +43,23 @@ class PrefixCache {
   };
 
   struct Hit {
-    int64_t tokens = 0;  ///< a border, before the last token: that one is computed for its logits
+    int64_t tokens = 0;  ///< a border, or behind the last token of a sequence that went; the last one is computed for its logits
     int64_t known = 0;   ///< the border up to which the tokens are known, whether or not their state is still here
     CacheLimit limit = CacheLimit::Unseen;
+    int64_t checkpoint = 0;  ///< the border before that is kept; 0: none
   };
   /// The longest beginning of `tokens` from which a sequence can go on.
   Hit find(std::string_view salt, std::span<const int32_t> tokens);
-  /// The same, and makes it the state of `cache`, which is empty.
-  Hit adopt(std::string_view salt, std::span<const int32_t> tokens, SequenceCache& cache, Place& place);
+  /// The same, and makes it the state of `cache`, which is empty, with the last border up to `checkpoint` as a checkpoint if it is before.
+  Hit adopt(std::string_view salt, std::span<const int32_t> tokens, SequenceCache& cache, Place& place, int64_t checkpoint = 0);
 
   /// The blocks of positions 0 .. end - 1 are computed: makes the full ones known that are not yet. To be called before end_step(), which
   /// gives back what windows have passed. States of recurrent layers are taken at the borders of `states` alone; with `passing`, instead
   /// of the one at the border before.
   void add(Place& place, SequenceCache& cache, std::span<const int32_t> tokens, int64_t end, std::span<const int64_t> states, bool passing);
+
+  /// The sequence goes: makes its begun last block known, to be taken over by one that goes on behind just these tokens.
+  void add_last(const Place& place, SequenceCache& cache, std::span<const int32_t> tokens);
 
   /// Makes unknown what was added, or found, at this place behind position `from`, a border: its values are not to be relied upon.
   void distrust(Place& place, int64_t from);
@@ -66,7 +69,7 @@ class PrefixCache {
   void clear();
 
  private:
-  using Tokens = std::array<int32_t, block_tokens>;
+  using Tokens = std::array<int32_t, block_tokens>;  ///< behind the last one of a begun block: -1
   struct Key {
     const Node* parent;
     Tokens tokens;
@@ -91,7 +94,8 @@ class PrefixCache {
   };
   Key key_of(const Node& parent, std::span<const int32_t> tokens, int64_t block) const;
   Path path(std::string_view salt, std::span<const int32_t> tokens, int64_t blocks);
-  int64_t usable(const Path& path) const;
+  int64_t usable(std::span<Node* const> path) const;
+  Node* begun_block(const Path& path, Node& root, std::span<const int32_t> tokens, int64_t& length);
   CacheLimit limit_of(const Path& path, int64_t blocks, int64_t used) const;
   Node& root_of(std::string_view salt);
   Node& child_of(Node& parent, std::span<const int32_t> tokens, int64_t block);

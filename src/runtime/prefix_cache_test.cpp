@@ -216,5 +216,59 @@ TEST_F(PrefixCacheTest, NodesWithoutBlocksAreBounded) {
   EXPECT_LE(prefixes_->nodes(), 4 * pools_->group(0).size() + 1024);
 }
 
+TEST_F(PrefixCacheTest, ABegunBlockIsTakenOverOnce) {
+  for (const auto& groups : std::vector<std::vector<Retention>>{{full}, {window(40)}, {recurrent}, {full, window(20), recurrent}}) {
+    make(groups, 1000);
+    auto tokens = tokens_of(100, 1);
+    const auto leave = [&](const std::vector<int32_t>& ids) {
+      auto life = live(ids);
+      prefixes_->add_last(life->place, life->cache, ids);
+    };
+    leave(tokens);
+    EXPECT_EQ(live(tokens, "other")->cache.length(), 100);
+    EXPECT_EQ(hit_.tokens, 0) << "of another salt";
+    auto longer = tokens;
+    longer.push_back(7);
+    auto shorter = tokens;
+    shorter.resize(99);
+    const bool attention = groups[0].kind != Retention::Kind::Recurrent && groups.size() == 1;
+    { const auto one = live(shorter); }
+    EXPECT_EQ(hit_.tokens, attention ? 96 : 0) << "the block goes on behind its last token, not before";
+    auto first = live(longer);
+    EXPECT_EQ(hit_.tokens, 100);
+    EXPECT_EQ(hit_.limit, CacheLimit::Whole);
+    {
+      const auto second = live(longer);
+      EXPECT_EQ(hit_.tokens, attention ? 96 : 0) << "the first one writes into it";
+      prefixes_->add_last(second->place, second->cache, longer);
+    }
+    auto other = longer;
+    other.push_back(8);
+    auto third = live(other);
+    EXPECT_EQ(hit_.tokens, 101);
+    first.reset();
+    third.reset();
+    prefixes_.reset();
+  }
+}
+
+TEST_F(PrefixCacheTest, ABegunBlockGoesBeforeWhatLeadsToIt) {
+  make({full}, 256);  // 20 blocks
+  const auto tokens = tokens_of(100, 1);
+  {
+    auto life = live(tokens);
+    prefixes_->add_last(life->place, life->cache, tokens);
+  }
+  const int64_t before = prefixes_->nodes();
+  std::vector<int32_t> taken;
+  while (prefixes_->nodes() == before) taken.push_back(*pools_->group(0).take());
+  EXPECT_EQ(static_cast<int64_t>(taken.size()), pools_->group(0).size() - 7 + 1) << "free ones first";
+  for (int32_t block : taken) pools_->group(0).release(block);
+  auto longer = tokens;
+  longer.push_back(7);
+  EXPECT_EQ(live(longer)->cache.length(), 101);
+  EXPECT_EQ(hit_.tokens, 96);
+}
+
 }  // namespace
 }  // namespace infernum

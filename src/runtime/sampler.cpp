@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "runtime/token_counts.h"
 #include "runtime/vocabulary_scan.h"
 
 namespace infernum {
@@ -33,18 +34,16 @@ uint64_t mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-void apply_penalties(std::span<float> logits, const SamplingParams& s, std::span<const int32_t> prompt, std::span<const int32_t> output) {
-  if (s.repetition_penalty == 1 && s.frequency_penalty == 0 && s.presence_penalty == 0) return;
-  std::unordered_map<int32_t, int> in_output, seen;
-  for (int32_t id : output) in_output[id]++, seen[id] = 1;
-  for (int32_t id : prompt) seen[id] = 1;
-  if (s.repetition_penalty != 1)
-    for (const auto& [id, unused] : seen) {
-      float& l = logits[static_cast<size_t>(id)];
-      l = l > 0 ? l / s.repetition_penalty : l * s.repetition_penalty;
-    }
-  for (const auto& [id, count] : in_output)
-    logits[static_cast<size_t>(id)] -= s.frequency_penalty * static_cast<float>(count) + s.presence_penalty;
+void apply_penalties(std::span<float> logits, const SamplingParams& s, const ChoiceContext& at) {
+  if (!has_penalties(s)) return;
+  TokenCounts anew;
+  TokenCounts& counts = at.counts ? *at.counts : anew;
+  counts.update(at.prompt, at.output);
+  for (const auto& [id, in_output] : counts.entries()) {
+    float& l = logits[static_cast<size_t>(id)];
+    if (s.repetition_penalty != 1) l = l > 0 ? l / s.repetition_penalty : l * s.repetition_penalty;
+    if (in_output > 0) l -= s.frequency_penalty * static_cast<float>(in_output) + s.presence_penalty;
+  }
 }
 
 /// Softmax over the candidates.
@@ -80,17 +79,31 @@ void keep_top_p(std::vector<Candidate>& c, double mass, double total) {
   }
 }
 
+/// Those whose surprise is nearest to the expected one come first; selects and sorts them in growing pieces until they reach `mass`.
 void keep_typical(std::vector<Candidate>& c, double mass) {
   normalise(c);
+  struct Distance {
+    double surprise;  // its distance from what is expected
+    int32_t id;
+    uint32_t at;  // in c
+    bool operator<(const Distance& d) const { return surprise < d.surprise || (surprise == d.surprise && id < d.id); }
+  };
+  std::vector<Distance> order(c.size());
   double entropy = 0;
-  for (const auto& x : c)
-    if (x.p > 0) entropy -= x.p * std::log(x.p);
-  const auto surprise = [&](const Candidate& x) { return std::abs(-std::log(std::max(x.p, 1e-300)) - entropy); };
-  std::sort(c.begin(), c.end(), [&](const Candidate& a, const Candidate& b) {
-    const double u = surprise(a), v = surprise(b);
-    return u < v || (u == v && a.id < b.id);
-  });
-  keep_mass(c, mass);
+  for (size_t i = 0; i < c.size(); i++) {
+    order[i] = {std::log(std::max(c[i].p, 1e-300)), c[i].id, static_cast<uint32_t>(i)};
+    entropy -= c[i].p * order[i].surprise;
+  }
+  for (Distance& d : order) d.surprise = std::abs(-d.surprise - entropy);
+  std::vector<Candidate> kept;
+  double sum = 0;
+  for (size_t begin = 0, piece = 256; begin < order.size() && (kept.empty() || sum < mass); begin += piece, piece *= 2) {
+    const auto at = [&](size_t i) { return order.begin() + static_cast<std::ptrdiff_t>(std::min(i, order.size())); };
+    if (begin + piece < order.size()) std::nth_element(at(begin), at(begin + piece), order.end());
+    std::sort(at(begin), at(begin + piece));
+    for (auto d = at(begin); d != at(begin + piece) && (kept.empty() || sum < mass); ++d) sum += kept.emplace_back(c[d->at]).p;
+  }
+  c = std::move(kept);
 }
 
 void keep_min_p(std::vector<Candidate>& c, float fraction) {
@@ -103,12 +116,12 @@ void rule_out(std::span<float> logits, int32_t id) {
 }
 
 /// True if something was ruled out.
-bool rule_out_tokens(std::span<float> logits, const SamplingParams& s, std::span<const int32_t> output, std::span<const int32_t> banned) {
+bool rule_out_tokens(std::span<float> logits, const SamplingParams& s, const ChoiceContext& at) {
   for (int32_t id : s.suppress_tokens) rule_out(logits, id);
-  for (int32_t id : banned) rule_out(logits, id);
+  for (int32_t id : at.banned) rule_out(logits, id);
   for (const auto& word : s.bad_words) {
     const size_t before = word.size() - 1;
-    if (before <= output.size() && std::equal(word.begin(), word.end() - 1, output.end() - static_cast<std::ptrdiff_t>(before)))
+    if (before <= at.output.size() && std::equal(word.begin(), word.end() - 1, at.output.end() - static_cast<std::ptrdiff_t>(before)))
       rule_out(logits, word.back());
   }
   if (!s.allowed_token_ids.empty()) {
@@ -117,7 +130,7 @@ bool rule_out_tokens(std::span<float> logits, const SamplingParams& s, std::span
     std::fill(logits.begin(), logits.end(), -INFINITY);
     for (size_t i = 0; i < allowed.size(); i++) logits[static_cast<size_t>(s.allowed_token_ids[i])] = allowed[i];
   }
-  return !s.suppress_tokens.empty() || !banned.empty() || !s.bad_words.empty() || !s.allowed_token_ids.empty();
+  return !s.suppress_tokens.empty() || !at.banned.empty() || !s.bad_words.empty() || !s.allowed_token_ids.empty();
 }
 
 /// Every token at least as good as `threshold`, relative to the best one, so that no temperature makes a logit infinite.
@@ -200,11 +213,12 @@ double uniform(uint64_t seed, int64_t position) {
   return static_cast<double>(bits >> 11) * 0x1p-53;
 }
 
-int32_t sample(std::span<float> all, const SamplingParams& s, std::span<const int32_t> prompt, std::span<const int32_t> output,
-               int64_t position, int64_t usable, std::span<const int32_t> banned, std::vector<TokenLogprob>* kept) {
+bool has_penalties(const SamplingParams& s) { return s.repetition_penalty != 1 || s.frequency_penalty != 0 || s.presence_penalty != 0; }
+
+int32_t sample(std::span<float> all, const SamplingParams& s, const ChoiceContext& at, int64_t position, std::vector<TokenLogprob>* kept) {
   for (const auto& [id, bias] : s.logit_bias) all[static_cast<size_t>(id)] += bias;
-  apply_penalties(all, s, prompt, output);
-  const auto logits = all.first(static_cast<size_t>(std::min<int64_t>(usable, static_cast<int64_t>(all.size()))));
+  apply_penalties(all, s, at);
+  const auto logits = all.first(static_cast<size_t>(std::min<int64_t>(at.usable, static_cast<int64_t>(all.size()))));
   // What the model computed is judged before anything is ruled out.
   BestLogit best = best_logit(logits);
   if (best.nan) {
@@ -212,7 +226,7 @@ int32_t sample(std::span<float> all, const SamplingParams& s, std::span<const in
     fail_not_finite("sampling: the model returned NaN", "token", first - logits.begin(), "position", position);
   }
   if (best.id < 0 || !(best.value < INFINITY)) fail_not_finite("sampling: no token has a finite logit", "position", position);
-  if (rule_out_tokens(all, s, output, banned)) {
+  if (rule_out_tokens(all, s, at)) {
     best = best_logit(logits);
     check(best.id >= 0, "sampling: the request rules out every token", "position", position);
   }
@@ -267,7 +281,5 @@ std::vector<TokenLogprob> Scores::top(int count) const {
 }
 
 TokenLogprob logprob_of(std::span<const float> logits, int32_t id) { return {id, Scores(logits).logprob(id)}; }
-
-std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int top) { return Scores(logits).top(top); }
 
 }  // namespace infernum

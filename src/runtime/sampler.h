@@ -10,6 +10,8 @@
 
 namespace infernum {
 
+class TokenCounts;
+
 /// Applied in this order: logit_bias, penalties, tokens that are ruled out, temperature, top_k, typical_p, top_p, min_p.
 struct SamplingParams {
   float temperature = 1;         ///< 0: the most probable token
@@ -41,11 +43,21 @@ struct TokenLogprob {
   float logprob;  ///< natural logarithm of the probability under the model's own distribution, before any parameter is applied
 };
 
-/// The token for `position` (its place in the sequence, prompt included). `logits` is changed. Ids from `usable` on (padding rows of the
-/// vocabulary) and those of `banned` are never chosen. `kept` gets the tokens that could have been, with their log probabilities. Throws
-/// NotFinite if a logit is NaN or none is finite, and Error if the parameters rule every token out.
-int32_t sample(std::span<float> logits, const SamplingParams& params, std::span<const int32_t> prompt, std::span<const int32_t> output,
-               int64_t position, int64_t usable, std::span<const int32_t> banned = {}, std::vector<TokenLogprob>* kept = nullptr);
+/// What is known where a token is chosen.
+struct ChoiceContext {
+  std::span<const int32_t> prompt, output;
+  int64_t usable;                     ///< ids from here on are padding rows of the vocabulary, never chosen
+  std::span<const int32_t> banned{};  ///< not to be chosen this time
+  TokenCounts* counts = nullptr;      ///< of this sequence, kept from token to token; nothing: counted anew where a penalty needs them
+};
+
+/// Whether a penalty needs to know the tokens of the sequence.
+bool has_penalties(const SamplingParams& params);
+
+/// The token for `position` (its place in the sequence, prompt included). `logits` is changed. `kept` gets the tokens that could have been,
+/// with their log probabilities. Throws NotFinite if a logit is NaN or none is finite, and Error if the parameters rule every token out.
+int32_t sample(std::span<float> logits, const SamplingParams& params, const ChoiceContext& at, int64_t position,
+               std::vector<TokenLogprob>* kept = nullptr);
 
 /// The log softmax of a row of logits.
 class Scores {
@@ -64,7 +76,6 @@ class Scores {
 };
 
 TokenLogprob logprob_of(std::span<const float> logits, int32_t id);
-std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int top);
 
 /// A number in [0, 1) from (seed, position) alone (SplitMix64 finaliser, Steele et al. 2014).
 double uniform(uint64_t seed, int64_t position);

@@ -36,7 +36,7 @@ Logits logits_of(const std::vector<double>& p) {
 int32_t draw(Logits logits, const SamplingParams& s, int64_t position = 0, const std::vector<int32_t>& prompt = {},
              const std::vector<int32_t>& output = {}) {
   const auto usable = static_cast<int64_t>(logits.size());
-  return sample(logits, s, prompt, output, position, usable);
+  return sample(logits, s, {prompt, output, usable}, position);
 }
 
 constexpr int draws = 20000;
@@ -185,19 +185,19 @@ TEST(Sampler, PenaltiesChangeTheLogits) {
   SamplingParams s;
   s.repetition_penalty = 2;
   Logits logits{4, -1, 3, 0.5f, 2};
-  sample(logits, s, std::vector<int32_t>{0, 1, 0}, std::vector<int32_t>{2, 0}, 0, 5);
+  sample(logits, s, {std::vector<int32_t>{0, 1, 0}, std::vector<int32_t>{2, 0}, 5}, 0);
   EXPECT_EQ(logits, (Logits{2, -2, 1.5f, 0.5f, 2})) << "once per token of prompt or output";
   s = {};
   s.frequency_penalty = 0.5f;
   s.presence_penalty = 0.25f;
   logits = {4, -1, 3, 0.5f, 2};
-  sample(logits, s, std::vector<int32_t>{1, 4}, std::vector<int32_t>{2, 0, 2, 2}, 0, 5);
+  sample(logits, s, {std::vector<int32_t>{1, 4}, std::vector<int32_t>{2, 0, 2, 2}, 5}, 0);
   EXPECT_EQ(logits, (Logits{3.25f, -1, 1.25f, 0.5f, 2})) << "of the output alone, per occurrence and once";
   s = {};
   s.logit_bias = {{1, 5.f}, {0, -2.f}};
   s.repetition_penalty = 2;
   logits = {4, -1, 3};
-  sample(logits, s, std::vector<int32_t>{0, 1}, {}, 0, 3);
+  sample(logits, s, {std::vector<int32_t>{0, 1}, {}, 3}, 0);
   EXPECT_EQ(logits, (Logits{1, 2, 3})) << "bias before penalties";
 }
 
@@ -224,7 +224,7 @@ TEST(Sampler, PaddingRowsAreNeverChosen) {
   SamplingParams s;
   for (int64_t i = 0; i < 200; i++) {
     Logits copy = logits;
-    EXPECT_LT(sample(copy, s, {}, {}, i, 3), 3);
+    EXPECT_LT(sample(copy, s, {{}, {}, 3}, i), 3);
   }
 }
 
@@ -343,19 +343,20 @@ TEST(Sampler, LogprobsAreThoseOfTheModel) {
   Logits shifted = logits;
   for (float& l : shifted) l += 1000;
   EXPECT_NEAR(logprob_of(shifted, 1).logprob, std::log(0.4), 1e-4) << "large logits do not overflow";
-  const auto top = top_logprobs(logits, 3);
+  const Logits equal{1, 1, 1}, one{-INFINITY, 0};
+  const auto top = Scores(logits).top(3);
   ASSERT_EQ(top.size(), 3u);
   EXPECT_EQ(top[0].id, 1);
   EXPECT_EQ(top[1].id, 3);
   EXPECT_EQ(top[2].id, 4);
   EXPECT_NEAR(top[2].logprob, std::log(0.2), 1e-6);
-  EXPECT_EQ(top_logprobs(logits, 100).size(), 5u);
-  EXPECT_TRUE(top_logprobs(logits, 0).empty());
-  EXPECT_EQ(top_logprobs(Logits{1, 1, 1}, 2)[1].id, 1) << "equals in the order of their ids";
-  EXPECT_EQ(top_logprobs(Logits{-INFINITY, 0}, 2)[1].logprob, -INFINITY);
+  EXPECT_EQ(Scores(logits).top(100).size(), 5u);
+  EXPECT_TRUE(Scores(logits).top(0).empty());
+  EXPECT_EQ(Scores(equal).top(2)[1].id, 1) << "equals in the order of their ids";
+  EXPECT_EQ(Scores(one).top(2)[1].logprob, -INFINITY);
   for (const Logits& bad : {Logits{1, NAN, 2}, Logits{1, INFINITY}, Logits(2, -INFINITY)}) {
     EXPECT_NE(error_of([&] { logprob_of(bad, 0); }).find("logprobs: "), std::string::npos);
-    EXPECT_NE(error_of([&] { top_logprobs(bad, 2); }).find("logprobs: "), std::string::npos);
+    EXPECT_NE(error_of([&] { Scores(bad).top(2); }).find("logprobs: "), std::string::npos);
   }
 }
 

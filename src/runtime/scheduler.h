@@ -46,6 +46,7 @@ struct Sequence {
   int64_t known_ = 0;            ///< of the prompt, by somebody before
   int64_t alone_until_ = 0;      ///< after a failure: runs by itself until it has so many tokens
   std::vector<int64_t> states_;  ///< borders in this step whose recurrent state is kept
+  int64_t checkpoint_ = 0;       ///< border whose window and state stay while it runs; 0: none
 };
 
 /// A sequence computes tokens first .. first + count - 1.
@@ -65,7 +66,8 @@ class Scheduler {
   /// Gives its blocks back; the prefix cache keeps what it knows of them.
   void remove(Sequence& sequence);
 
-  /// The next step; nothing if no sequence waits. Sequences that need one token come first, then prompts in chunks, then new ones.
+  /// The next step; nothing if no sequence waits. Sequences that need one token come first, then prompts in chunks, then new ones, to which
+  /// running ones of less priority yield.
   const std::vector<PlannedRow>& plan();
   void computed(const PlannedRow& row);
   /// The step threw. Its sequences are run one by one until each has passed what it was at, so that only the one to blame fails again;
@@ -83,7 +85,6 @@ class Scheduler {
   int64_t running() const { return static_cast<int64_t>(running_.size()); }
   int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
   uint64_t preemptions() const { return preemptions_; }
-  const PrefixCache& prefixes() const { return prefixes_; }
 
  private:
   using List = std::vector<Sequence*>;
@@ -92,12 +93,18 @@ class Scheduler {
   void prefill();
   void admit();
   bool enter(Sequence& sequence);
+  bool outranks_a_running(const Sequence& sequence) const;
+  bool make_room(const Sequence& sequence);
+  void withdraw(Sequence& sequence);
   bool advance(Sequence& sequence, int64_t count, bool may_preempt);
   void preempt(Sequence& sequence);
   void begin(Sequence& sequence);
+  bool shares(const Sequence& sequence) const { return options_.enable_prefix_caching && sequence.share_prefix; }
+  void let_go(Sequence& sequence);
   void drop_state(Sequence& sequence);
   void mark_states(Sequence& sequence, int64_t end);
   void unmark_states(Sequence& sequence);
+  bool give_up_states(Sequence& sequence);
   int64_t chunk(const Sequence& sequence, bool others) const;
   int64_t unclaimed_blocks() const;
   bool waits_for_prefix(const Sequence& sequence, int64_t cached) const;
@@ -105,9 +112,9 @@ class Scheduler {
   CachePools& pools_;
   SchedulerOptions options_;
   PrefixCache prefixes_;
-  int whole_group_ = -1;  ///< the group that keeps everything
-  bool recurrent_ = false;
-  List running_, waiting_;  ///< in the order of importance
+  int whole_group_ = -1;                        ///< the group that keeps everything
+  bool recurrent_ = false, forgetful_ = false;  ///< whether a group keeps states, whether one does not keep everything
+  List running_, waiting_;                      ///< in the order of importance
   std::vector<PlannedRow> rows_;
   int64_t budget_ = 0;
   uint64_t arrivals_ = 0, preemptions_ = 0;

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <random>
+
 #include "core/check.h"
 #include "runtime/fake_model.h"
 
@@ -99,6 +102,92 @@ TEST_F(SchedulerTest, PriorityGoesBeforeArrival) {
   EXPECT_TRUE(planned(step(), second));
 }
 
+TEST_F(SchedulerTest, WhoOutranksARunningOneTakesItsPlace) {
+  make({.max_num_seqs = 2, .max_num_batched_tokens = 2}, 1000);
+  Sequence &first = add(1, 1, 5), &second = add(1, 2, 5);
+  step();
+  step();
+  Sequence &equal = add(1, 3, 5), &urgent = add(1, 4, -1);
+  EXPECT_TRUE(planned(step(), urgent)) << "it waits for no place and no token of the budget";
+  EXPECT_TRUE(first.running);
+  EXPECT_FALSE(second.running) << "the latest of the least important ones yields";
+  EXPECT_EQ(second.preemptions, 1);
+  EXPECT_EQ(second.length(), 3) << "what it had said stays";
+  scheduler_->remove(urgent);
+  EXPECT_TRUE(planned(step(), second)) << "and goes on before those that came later";
+  EXPECT_FALSE(equal.running) << "equals do not yield";
+  EXPECT_EQ(first.preemptions + second.preemptions, 1);
+}
+
+TEST_F(SchedulerTest, BlocksAreYieldedToWhoOutranksIfThatIsEnough) {
+  make({.max_num_seqs = 4, .max_num_batched_tokens = 256}, 320);  // 24 blocks
+  ASSERT_EQ(pools_->group(0).size(), 24);
+  Sequence &important = add(150, 1, -5), &low = add(60, 2, 5), &lower = add(60, 3, 6);
+  step();
+  step();
+  ASSERT_TRUE(important.running && low.running && lower.running);
+  Sequence& large = add(250, 4);
+  for (int i = 0; i < 3; i++) EXPECT_EQ(step().size(), 3u) << "all that may yield are not enough: nobody does";
+  ASSERT_FALSE(large.running);
+  scheduler_->remove(large);
+  Sequence& urgent = add(80, 5);
+  EXPECT_TRUE(planned(step(), urgent));
+  EXPECT_TRUE(low.running);
+  EXPECT_FALSE(lower.running) << "as many as are needed, the least important first";
+  EXPECT_EQ(low.preemptions + important.preemptions, 0);
+}
+
+/// Requests of more priority come for ever, one as soon as another is done: the one that yields computes in every turn that it gets, at the
+/// price of one preemption per request that outranks it, and ends.
+TEST_F(SchedulerTest, WhoYieldsGetsOnInEveryTurnBetween) {
+  make({.max_num_seqs = 1, .max_num_batched_tokens = 32}, 4000);
+  Sequence& low = add(400, 1, 9);
+  int64_t turns = 0, computed = 0, urgent_ones = 0, steps = 0;
+  for (; low.length() < 420; steps++) {
+    ASSERT_LT(steps, 400);
+    if (steps % 3 == 2) add(20, static_cast<int32_t>(2 + steps), 0), urgent_ones++;
+    const auto rows = step();
+    ASSERT_EQ(rows.size(), 1u);
+    if (count(rows, low) > 0) turns++, computed += count(rows, low);
+    if (Sequence& last = *sequences_.back(); last.length() > 20 && &last != &low) scheduler_->remove(last), last.tokens.resize(1);
+  }
+  EXPECT_LE(low.preemptions, urgent_ones);
+  EXPECT_GE(low.preemptions, 10);
+  EXPECT_EQ(turns, steps - urgent_ones) << "a step per request that outranks it, the others are its own";
+  EXPECT_LE(computed, 420 + low.preemptions * block_tokens) << "no more than a begun block is computed again";
+}
+
+TEST_F(SchedulerTest, NobodyWaitsForWhomHeOutranks) {
+  for (unsigned seed = 0; seed < 40; seed++) {
+    std::mt19937 random(seed);
+    const auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
+    make({.max_num_seqs = 1 + below(4), .max_num_batched_tokens = 8 + below(60), .enable_prefix_caching = seed % 2 == 0}, 100000);
+    std::map<Sequence*, int> outranking;  // arrivals that might have put it off
+    std::vector<Sequence*> open;
+    for (int steps = 0, arrived = 0; arrived < 40 || !open.empty(); steps++) {
+      ASSERT_LT(steps, 5000);
+      while (arrived < 40 && below(3) == 0) {
+        Sequence& s = add(1 + below(60), 100 * static_cast<int32_t>(seed) + arrived++, below(4));
+        for (Sequence* o : open) outranking[o] += s.priority < o->priority;
+        open.push_back(&s);
+      }
+      const auto rows = step();
+      for (Sequence* waits : open)
+        for (const PlannedRow& row : rows)
+          ASSERT_FALSE(!waits->running && waits->priority < row.sequence->priority) << "seed " << seed << " step " << steps;
+      std::erase_if(open, [&](Sequence* s) {
+        const bool done = s->length() >= s->prompt_tokens + 5;
+        if (done) scheduler_->remove(*s);
+        return done;
+      });
+    }
+    for (const auto& [s, n] : outranking) ASSERT_LE(s->preemptions, n) << "each one put it off once";
+    EXPECT_EQ(scheduler_->running() + scheduler_->waiting(), 0);
+    sequences_.clear();
+    scheduler_.reset();
+  }
+}
+
 TEST_F(SchedulerTest, OneOfManyComputesTheirCommonBeginning) {
   for (const auto& groups : {std::vector<Retention>{full}, {full, recurrent}}) {
     sequences_.clear();
@@ -114,6 +203,20 @@ TEST_F(SchedulerTest, OneOfManyComputesTheirCommonBeginning) {
     if (groups.size() > 1) continue;
     scheduler_.reset();
   }
+}
+
+TEST_F(SchedulerTest, EqualTokensBehindOtherBeginningsAreNotWaitedFor) {
+  make({.max_num_seqs = 4, .max_num_batched_tokens = 64}, 4000);
+  Sequence& known = add(40, 1);
+  step();
+  scheduler_->remove(known);
+  Sequence& longer = add(400, 2);
+  auto& s = *sequences_.emplace_back(std::make_unique<Sequence>(*pools_));
+  s.tokens = longer.tokens;
+  std::copy(known.tokens.begin(), known.tokens.begin() + 32, s.tokens.begin());
+  s.prompt_tokens = s.length();
+  scheduler_->add(s);
+  EXPECT_TRUE(planned(step(), s)) << "its first 32 tokens are cached and those of the running one are others";
 }
 
 TEST_F(SchedulerTest, TheLeastImportantMakesRoomAndLosesNothing) {

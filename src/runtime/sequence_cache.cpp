@@ -17,12 +17,14 @@ bool reads(const Retention& r, int64_t position, int64_t block) {
 
 }  // namespace
 
-CachePools::CachePools(Model& model, int64_t tokens, int64_t max_sequences, int64_t step_tokens, int64_t checkpoints)
+CachePools::CachePools(Model& model, int64_t tokens, int64_t max_sequences, int64_t step_tokens, Checkpoints checkpoints)
     : info_(&model.info()) {
   std::vector<int64_t> blocks;
   for (const Retention& r : info_->groups) {
-    int64_t wanted = max_sequences * r.blocks_held(tokens, step_tokens > 0 ? step_tokens : tokens) + checkpoints * r.checkpoint_blocks();
-    if (r.kind != Retention::Kind::Recurrent) wanted = std::min(wanted, blocks_for(tokens) + max_sequences);
+    const bool recurrent = r.kind == Retention::Kind::Recurrent;
+    int64_t wanted = max_sequences * r.blocks_held(tokens, step_tokens > 0 ? step_tokens : tokens) +
+                     (recurrent ? checkpoints.states : checkpoints.windows) * r.checkpoint_blocks();
+    if (!recurrent) wanted = std::min(wanted, blocks_for(tokens) + max_sequences);
     blocks.push_back(wanted);
     pools_.emplace_back(wanted);
   }
@@ -116,8 +118,8 @@ void SequenceCache::fail_step() {
 }
 
 void SequenceCache::keep(int64_t border) {
-  check(border % block_tokens == 0 && border >= length_, "cache: a checkpoint is a multiple of the block's tokens, not before the length",
-        border, length_);
+  check(border % block_tokens == 0 && (border >= length_ || resumable(border)),
+        "cache: a checkpoint is a multiple of the block's tokens whose state is not gone", border, length_);
   if (std::find(kept_.begin(), kept_.end(), border) == kept_.end()) kept_.push_back(border);
 }
 
@@ -160,20 +162,28 @@ std::optional<SequenceCache> SequenceCache::fork(int64_t border) const {
   return other;
 }
 
-void SequenceCache::adopt(int64_t border, const std::function<int32_t(int, int64_t)>& block_of) {
+void SequenceCache::adopt(int64_t tokens, const std::function<int32_t(int, int64_t)>& block_of) {
   check(length_ == 0 && blocks_held() == 0, "cache: only an empty sequence adopts a beginning", length_);
-  check(border >= 0 && border % block_tokens == 0, "cache: a sequence adopts whole blocks", border);
+  std::erase_if(kept_, [&](int64_t border) {
+    bool here = true;
+    for (size_t g = 0; border < tokens && g < tables_.size(); g++)
+      for (int64_t b = retention(g).oldest_read(border) / block_tokens; b < border / block_tokens; b++)
+        here &= block_of(static_cast<int>(g), b) >= 0;
+    return !here;
+  });
   for (size_t g = 0; g < tables_.size(); g++) {
     auto& blocks = tables_[g].blocks;
-    blocks.assign(static_cast<size_t>(border / block_tokens), -1);
-    for (int64_t b = retention(g).oldest_read(border) / block_tokens; b < border / block_tokens; b++) {
+    blocks.assign(static_cast<size_t>(blocks_for(tokens)), -1);
+    for (int64_t b = 0; b < blocks_for(tokens); b++) {
+      const auto by_a_checkpoint = [&](int64_t border) { return border < tokens && reads(retention(g), border, b); };
+      if (b < retention(g).oldest_read(tokens) / block_tokens && std::none_of(kept_.begin(), kept_.end(), by_a_checkpoint)) continue;
       const int32_t block = block_of(static_cast<int>(g), b);
-      check(block >= 0, "cache: a block that a continuation reads is not here", "group", g, "block", b, "border", border);
+      check(block >= 0, "cache: a block that a continuation reads is not here", "group", g, "block", b, "tokens", tokens);
       pool(g).share(block);
       blocks[static_cast<size_t>(b)] = block;
     }
   }
-  length_ = border;
+  length_ = tokens;
 }
 
 void SequenceCache::replace(int group, int64_t block, int32_t equal) {

@@ -14,10 +14,16 @@ namespace infernum {
 /// The pools of a model's groups of layers. Shared by all its sequences; used by one thread.
 class CachePools {
  public:
+  /// What checkpoints hold at a time, beside running sequences.
+  struct Checkpoints {
+    int64_t windows = 0, states = 0;
+  };
   /// Allocates the model's cache for `tokens` tokens in all sequences together, of which there are at most `max_sequences` and which
   /// advance by at most `step_tokens` per step (0: any number). Windowed and recurrent groups get no more than their sequences hold, and
-  /// what `checkpoints` checkpoints keep at a time.
-  CachePools(Model& model, int64_t tokens, int64_t max_sequences, int64_t step_tokens = 0, int64_t checkpoints = 0);
+  /// what checkpoints keep.
+  CachePools(Model& model, int64_t tokens, int64_t max_sequences, int64_t step_tokens, Checkpoints checkpoints);
+  CachePools(Model& model, int64_t tokens, int64_t max_sequences, int64_t step_tokens = 0, int64_t checkpoints = 0)
+      : CachePools(model, tokens, max_sequences, step_tokens, Checkpoints{checkpoints, checkpoints}) {}
   const ModelInfo& info() const { return *info_; }
   BlockPool& group(int g) { return pools_[static_cast<size_t>(g)]; }
   int groups() const { return static_cast<int>(pools_.size()); }
@@ -49,8 +55,8 @@ class SequenceCache {
   /// Tokens whose state is here.
   int64_t length() const { return length_; }
 
-  /// Makes `border`, not before the length, a checkpoint: what a continuation there reads stays here. A recurrent state needs a block for
-  /// it.
+  /// Makes `border` a checkpoint: what a continuation there reads stays here. Before the length it has to be here still. A recurrent state
+  /// needs a block for it.
   void keep(int64_t border);
   /// It is no checkpoint any more.
   void forget(int64_t border);
@@ -63,9 +69,10 @@ class SequenceCache {
   /// Another sequence with the same first `border` tokens, which shares the blocks that its continuation reads; nothing when one of them
   /// is gone.
   std::optional<SequenceCache> fork(int64_t border) const;
-  /// Of a cache without tokens: it now begins with `border` tokens of which others hold the blocks: block_of(group, block), or -1 for one
-  /// that is not here. All that a continuation reads must be.
-  void adopt(int64_t border, const std::function<int32_t(int group, int64_t block)>& block_of);
+  /// Of a cache without tokens: it now begins with `tokens` tokens of which others hold the blocks: block_of(group, block), or -1 for one
+  /// that is not here. All that a continuation reads must be; a checkpoint before is kept if all that it reads is. A block that is not full
+  /// has to be let go by the others before a step.
+  void adopt(int64_t tokens, const std::function<int32_t(int group, int64_t block)>& block_of);
   /// Shares `equal`, a block with the same content, in place of a full block of its own.
   void replace(int group, int64_t block, int32_t equal);
   void clear();

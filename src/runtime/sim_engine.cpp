@@ -13,8 +13,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds(SteadyTime from, SteadyTime to) { return std::chrono::duration<double>(to - from).count(); }
-
 /// Probabilities that fall by a half from rank to rank, of tokens that follow the chosen one.
 ScoredToken scored(int32_t id, int top, std::span<const int32_t> ids, int64_t vocab) {
   ScoredToken token{id, {}, 0, {}};
@@ -47,7 +45,8 @@ class SimEngine::Core {
     Ticket ticket;
     EngineRequest request;
     uint64_t number;
-    SteadyTime submitted, started, first_token;
+    SteadyTime submitted;
+    std::optional<SteadyTime> started, first_token;
     int64_t generated = 0, most_tokens = 0;
     bool running = false;
   };
@@ -67,7 +66,7 @@ class SimEngine::Core {
   void expire(SteadyTime now);
   void token(Request& r, SteadyTime now);
   bool next_token(const Request& r, int32_t& id) const;
-  void end(Request& r, EndReason reason, SteadyTime now, std::string message = {});
+  void end(Request& r, EndReason reason, SteadyTime now, const std::string& message = {});
 
   SimEngineOptions options_;
   const Faults& faults_;
@@ -79,6 +78,7 @@ class SimEngine::Core {
   std::priority_queue<Due, std::vector<Due>, std::greater<>> deadlines_;  ///< the same
   int64_t running_ = 0;
   uint64_t steps_ = 0, prompt_tokens_ = 0, generated_tokens_ = 0;
+  StepTokens step_tokens_;
 };
 
 void SimEngine::Core::add(Arrival a) {
@@ -97,18 +97,14 @@ void SimEngine::Core::cancel(RequestId id) {
   if (const auto it = numbers_.find(id); it != numbers_.end()) end(requests_.at(it->second), EndReason::Cancelled, Clock::now());
 }
 
-void SimEngine::Core::end(Request& r, EndReason reason, SteadyTime now, std::string message) {
-  RequestBill bill;
-  const SteadyTime started = r.running ? r.started : now, first = r.generated > 0 ? r.first_token : now;
-  bill.queue_seconds = seconds(r.submitted, started);
-  bill.prefill_seconds = seconds(started, first);
-  bill.decode_seconds = seconds(first, now);
+void SimEngine::Core::end(Request& r, EndReason reason, SteadyTime now, const std::string& message) {
+  RequestBill bill = bill_of(r.submitted, r.started, r.first_token, now);
   bill.prompt_tokens = static_cast<int64_t>(r.request.prompt.size());
   bill.generated_tokens = r.generated;
   bill.cache_limit = CacheLimit::Disabled;
   running_ -= r.running;
   if (!r.running) waiting_.erase({r.request.priority, r.number});
-  r.ticket.end({reason, std::move(message), bill});
+  r.ticket.end({reason, message.empty() ? client_message(reason) : message, bill});
   numbers_.erase(r.ticket.id());
   requests_.erase(r.number);
 }
@@ -136,9 +132,9 @@ void SimEngine::Core::expire(SteadyTime now) {
     if (it == requests_.end()) continue;
     Request& r = it->second;
     if (r.request.deadline && *r.request.deadline <= now)
-      end(r, EndReason::Timeout, now, "the request was not done by its deadline");
+      end(r, EndReason::Timeout, now);
     else if (!r.running && r.request.queue_deadline && *r.request.queue_deadline <= now)
-      end(r, EndReason::QueueTimeout, now, "the request waited too long for its turn");
+      end(r, EndReason::QueueTimeout, now);
   }
 }
 
@@ -152,10 +148,9 @@ bool SimEngine::Core::next_token(const Request& r, int32_t& id) const {
 }
 
 void SimEngine::Core::token(Request& r, SteadyTime now) {
-  if (faults_.at(Faults::Place::Request, r.number, Faults::Action::Throw))
-    return end(r, EndReason::Fault, now, "the engine failed while it worked on this request");
+  if (faults_.at(Faults::Place::Request, r.number, Faults::Action::Throw)) return end(r, EndReason::Fault, now);
   if (faults_.at(Faults::Place::Request, r.number, Faults::Action::Nan) || faults_.at(Faults::Place::Step, steps_, Faults::Action::Nan))
-    return end(r, EndReason::NotFinite, now, "the model computed values that are not finite for this request");
+    return end(r, EndReason::NotFinite, now);
   const EngineRequest& q = r.request;
   if (r.generated == 0) {
     r.first_token = now;
@@ -189,6 +184,7 @@ void SimEngine::Core::advance(SteadyTime now) {
   for (; !due_.empty() && due_.top().time <= now; due_.pop()) numbers.push_back(due_.top().number);
   for (uint64_t number : numbers)
     if (const auto it = requests_.find(number); it != requests_.end()) token(it->second, now);
+  step_tokens_.add(static_cast<int64_t>(prompt_tokens_ + generated_tokens_ - step_tokens_.sum));  // prompts count in their next step
   start_waiting(now);
 }
 
@@ -206,6 +202,7 @@ void SimEngine::Core::count(EngineStats& stats) const {
   stats.steps = steps_;
   stats.prompt_tokens = prompt_tokens_;
   stats.generated_tokens = generated_tokens_;
+  stats.step_tokens = step_tokens_;
 }
 
 SimEngine::SimEngine(SimEngineOptions options)

@@ -81,6 +81,8 @@ void ThreadedEngine::publish() {
   }
   if (events_.empty()) return;
   auto batch = events_.take();
+  for (const EngineEvent& e : batch)
+    if (e.end && !e.end->cause.empty()) log_warning("engine: a request ends: " + e.end->cause);
   if (!handler_) return;
   try {
     handler_(std::move(batch));
@@ -109,7 +111,7 @@ void ThreadedEngine::stop() {
 
 void ThreadedEngine::main() {
   EndReason reason = EndReason::Shutdown;
-  std::string message = "the engine was stopped";
+  std::string message = client_message(reason);
   try {
     loop();
   } catch (const std::exception& e) {

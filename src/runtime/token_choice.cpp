@@ -22,7 +22,7 @@ ScoredToken choose_token(std::span<float> logits, const SamplingParams& sampling
   if (scoring.top >= 0) raw.assign(logits.begin(), logits.end());
   std::vector<TokenLogprob> kept;
   const bool processed = scoring.top >= 0 && scoring.processed;
-  const int32_t id = sample(logits, sampling, at.prompt, at.output, position, at.usable, at.banned, processed ? &kept : nullptr);
+  const int32_t id = sample(logits, sampling, at, position, processed ? &kept : nullptr);
   if (processed) {
     std::fill(raw.begin(), raw.end(), -INFINITY);
     for (const TokenLogprob& t : kept) raw[static_cast<size_t>(t.id)] = t.logprob;

@@ -20,13 +20,6 @@ struct ScoringParams {
   std::span<const int32_t> ids{};  ///< also listed in ScoredToken::top, behind the most probable ones
 };
 
-/// What is known where a token is chosen.
-struct ChoiceContext {
-  std::span<const int32_t> prompt, output;
-  int64_t usable;                     ///< ids from here on are padding rows of the vocabulary
-  std::span<const int32_t> banned{};  ///< not to be chosen this time
-};
-
 /// As sample(), which it calls: `logits` is changed.
 ScoredToken choose_token(std::span<float> logits, const SamplingParams& sampling, const ScoringParams& scoring, const ChoiceContext& at);
 

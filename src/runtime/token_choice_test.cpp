@@ -159,10 +159,58 @@ TEST(VocabularyScan, PartialPassesChooseAsTheDefinitionDoes) {
     std::erase_if(c, [&](const auto& x) { return std::exp(-x.first + c[0].first) < static_cast<double>(s.min_p); });
     std::vector<TokenLogprob> got;
     auto copy = logits;
-    sample(copy, s, {}, {}, 3, 3000, {}, &got);
+    sample(copy, s, {{}, {}, 3000}, 3, &got);
     ASSERT_EQ(got.size(), c.size()) << seed;
     std::sort(c.begin(), c.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
     for (size_t i = 0; i < got.size(); i++) ASSERT_EQ(got[i].id, c[i].second) << seed;
+  }
+}
+
+/// Locally typical sampling by its definition: everything is sorted. The same tokens with the same bits.
+TEST(VocabularyScan, TypicalTokensAreThoseOfTheDefinition) {
+  for (unsigned seed = 0; seed < 40; seed++) {
+    auto logits = random_logits(4000, seed, seed % 4 ? 2.f : 9.f);
+    for (size_t i = 0; i < logits.size(); i += seed % 3 ? 7 : 2) logits[i] = logits[i / 2];  // equal surprises: the lower id first
+    if (seed % 5 == 0) std::fill_n(logits.begin() + 100, 50, -INFINITY);
+    SamplingParams s;
+    s.seed = seed;
+    s.temperature = 0.5f + static_cast<float>(seed % 4) / 2;
+    s.typical_p = seed % 6 ? 0.16f * static_cast<float>(seed % 6) : 0.999f;
+    struct Token {
+      int32_t id;
+      double p, distance;
+    };
+    std::vector<Token> c;
+    const float best = *std::max_element(logits.begin(), logits.end());
+    for (size_t i = 0; i < logits.size(); i++)
+      if (logits[i] > -INFINITY)
+        c.push_back({static_cast<int32_t>(i), std::exp(static_cast<double>((logits[i] - best) / s.temperature)), 0});
+    const auto normalise = [&] {
+      double sum = 0;
+      for (const Token& t : c) sum += t.p;
+      for (Token& t : c) t.p /= sum;
+    };
+    normalise();
+    double entropy = 0, sum = 0;
+    for (const Token& t : c) entropy -= t.p > 0 ? t.p * std::log(t.p) : 0;
+    for (Token& t : c) t.distance = std::abs(-std::log(std::max(t.p, 1e-300)) - entropy);
+    std::sort(c.begin(), c.end(), [](const Token& a, const Token& b) { return std::pair(a.distance, a.id) < std::pair(b.distance, b.id); });
+    size_t kept = 0;
+    while (kept < c.size() && (kept == 0 || sum < static_cast<double>(s.typical_p))) sum += c[kept++].p;
+    c.resize(kept);
+    std::sort(c.begin(), c.end(), [](const Token& a, const Token& b) { return a.id < b.id; });
+    float highest = -INFINITY;
+    for (const Token& t : c) highest = std::max(highest, (logits[static_cast<size_t>(t.id)] - best) / s.temperature);
+    for (Token& t : c)
+      t.p = std::exp(static_cast<double>((logits[static_cast<size_t>(t.id)] - best) / s.temperature) - static_cast<double>(highest));
+    normalise();
+    std::vector<TokenLogprob> got;
+    sample(logits, s, {{}, {}, 4000}, 3, &got);
+    ASSERT_EQ(got.size(), c.size()) << seed;
+    for (size_t i = 0; i < got.size(); i++) {
+      ASSERT_EQ(got[i].id, c[i].id) << seed;
+      ASSERT_EQ(got[i].logprob, static_cast<float>(std::log(c[i].p))) << seed;
+    }
   }
 }
 

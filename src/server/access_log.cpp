@@ -1,6 +1,8 @@
 #include "server/access_log.h"
 
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -45,16 +47,19 @@ bool is_number(std::string_view text) {
          text.back() != '.' && std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
 }
 
+/// Noted only where the operator wants prompts and answers in the log; their length is their handler's business.
+constexpr std::array<std::string_view, 2> content_notes = {"prompt", "output"};
+
 /// What routes may note. Nothing else gets into a log, whatever handlers note for others.
-constexpr std::array<std::string_view, 12> known_notes = {"model",         "prompt_tokens", "cached_tokens", "completion_tokens",
-                                                          "queue_ms",      "prefill_ms",    "ttft_ms",       "decode_ms",
-                                                          "finish_reason", "preemptions",   "error_code",    "stream"};
+constexpr std::array<std::string_view, 13> known_notes = {
+    "trace_id", "model",     "prompt_tokens", "cached_tokens", "completion_tokens", "queue_ms", "prefill_ms",
+    "ttft_ms",  "decode_ms", "finish_reason", "preemptions",   "error_code",        "stream"};
 
 }  // namespace
 
 double unix_now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
-std::string access_line(const AccessRecord& r, LogFormat format, double unix_seconds) {
+std::string access_line(const AccessRecord& r, LogFormat format, double unix_seconds, bool content) {
   std::string line;
   const std::string_view route = r.route.empty() ? "-" : r.route;
   const auto each_note = [&r](auto&& take) {
@@ -62,13 +67,23 @@ std::string access_line(const AccessRecord& r, LogFormat format, double unix_sec
     for (const auto& [name, value] : *r.notes)
       if (std::find(known_notes.begin(), known_notes.end(), name) != known_notes.end()) take(name, value);
   };
+  const auto each_content = [&r, content](auto&& take) {
+    for (const std::string_view name : content_notes)
+      for (size_t i = 0; content && r.notes && i < r.notes->size(); i++)
+        if ((*r.notes)[i].first == name) take(name, (*r.notes)[i].second);
+  };
   if (format == LogFormat::Human) {
     line = timestamp(unix_seconds).substr(11, 12) + " " + std::to_string(r.status) + " " + escaped(r.method) + " " + escaped(route) + " " +
            milliseconds(r.seconds) + " ms";
     each_note([&](std::string_view name, const std::string& value) { line += " " + std::string(name) + "=" + escaped(value); });
     if (!r.key.empty()) line += " key=" + escaped(r.key);
     if (r.gone) line += " (client gone)";
-    return line + " " + escaped(r.id) + "\n";
+    line += " " + escaped(r.id);
+    each_content([&](std::string_view name, const std::string& value) {
+      line += " " + std::string(name) + "=";
+      append_untrusted_string(line, value);
+    });
+    return line + "\n";
   }
   const auto text = [&line](std::string_view name, std::string_view value) {
     line += ",\"" + std::string(name) + "\":";
@@ -90,6 +105,10 @@ std::string access_line(const AccessRecord& r, LogFormat format, double unix_sec
     else
       text(name, value);
   });
+  each_content([&](std::string_view name, const std::string& value) {
+    line += ",\"" + std::string(name) + "\":";
+    append_untrusted_string(line, value);
+  });
   return line + "}\n";
 }
 
@@ -103,7 +122,14 @@ std::string message_line(std::string_view level, std::string_view message, LogFo
   return line + "}\n";
 }
 
-LineWriter::LineWriter(int fd, size_t queue_bytes) : fd_(fd), queue_bytes_(queue_bytes), thread_([this] { run(); }) {}
+LineWriter::LineWriter(int fd, size_t queue_bytes) : fd_(fd), queue_bytes_(queue_bytes) {
+  // Signals are for others: the thread takes over the mask that is set while it is made.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
 
 LineWriter::~LineWriter() {
   {

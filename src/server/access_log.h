@@ -13,8 +13,9 @@ namespace infernum::server {
 
 enum class LogFormat { Human, Json };
 
-/// Neither prompts nor answers; control characters are escaped, so that no client writes lines of its own.
-std::string access_line(const AccessRecord& record, LogFormat format, double unix_seconds);
+/// Neither prompts nor answers, unless `content` asks for what was noted as "prompt" and "output"; control characters are escaped, so that
+/// no client writes lines of its own.
+std::string access_line(const AccessRecord& record, LogFormat format, double unix_seconds, bool content = false);
 
 /// Anything else that is to be said; `level` is "info", "warning" or "error".
 std::string message_line(std::string_view level, std::string_view message, LogFormat format, double unix_seconds);

@@ -112,18 +112,22 @@ struct ApiKeys::File {
   }
 };
 
+struct ApiKeys::Table {
+  ApiKeyOptions options;
+  std::vector<std::shared_ptr<Entry>> entries;
+  File file;  ///< as it was when it was read
+};
+
 ApiKeys::ApiKeys(ApiKeyOptions options)
-    : options_(std::move(options)), anonymous_(std::make_shared<RateLimiter>()), seen_(std::make_unique<File>()) {
-  anonymous_->set_limits(options_.limits, std::chrono::steady_clock::now());
-  reload();
+    : table_(std::make_shared<const Table>()), anonymous_(std::make_shared<RateLimiter>()), seen_(std::make_unique<File>()) {
+  take(read(std::move(options)));
 }
 ApiKeys::~ApiKeys() = default;
 
-bool ApiKeys::protects() const { return !options_.keys.empty() || !options_.file.empty(); }
-size_t ApiKeys::size() const { return entries_.size(); }
+bool ApiKeys::protects() const { return !table_->options.keys.empty() || !table_->options.file.empty(); }
+size_t ApiKeys::size() const { return table_->entries.size(); }
 
-void ApiKeys::add(std::vector<std::shared_ptr<Entry>>& entries, const std::string& key, const std::string& name, bool admin,
-                  const RateLimits& limits) const {
+void ApiKeys::add(Table& table, const std::string& key, const std::string& name, bool admin, const RateLimits& limits) const {
   const bool printable = std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c < 0x7f; });
   check(printable && !key.empty(), "an API key is a word of printable ASCII characters");
   auto entry = std::make_shared<Entry>();
@@ -135,22 +139,16 @@ void ApiKeys::add(std::vector<std::shared_ptr<Entry>>& entries, const std::strin
   entry->name = name.empty() ? hex(entry->hash, 4) : name;
   entry->admin = admin;
   entry->limits = limits;
-  const auto now = std::chrono::steady_clock::now();
-  const auto old = std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e->hash == entry->hash; });
-  entry->limiter = old == entries_.end() ? std::make_shared<RateLimiter>() : (*old)->limiter;
-  // Limits are set once the whole file has proved to be good.
-  if (old == entries_.end()) entry->limiter->set_limits(limits, now);
-  entries.push_back(std::move(entry));
+  const auto& known = table_->entries;
+  const auto old = std::find_if(known.begin(), known.end(), [&](const auto& e) { return e->hash == entry->hash; });
+  // The limits are set once all keys have proved to be good.
+  entry->limiter = old == known.end() ? std::make_shared<RateLimiter>() : (*old)->limiter;
+  table.entries.push_back(std::move(entry));
 }
 
-std::vector<std::shared_ptr<ApiKeys::Entry>> ApiKeys::read() const {
-  std::vector<std::shared_ptr<Entry>> entries;
-  for (const bool admin : {false, true})
-    for (std::string key : admin ? options_.admin_keys : options_.keys) {
-      add(entries, key, admin ? "admin" : "", admin, options_.limits);
-    }
-  if (options_.file.empty()) return entries;
-  std::istringstream lines(read_text_file(options_.file, largest_file));
+void ApiKeys::read_file(Table& table) const {
+  const std::string& path = table.options.file;
+  std::istringstream lines(read_text_file(path, largest_file));
   int number = 0;
   for (std::string line; std::getline(lines, line);) {
     number++;
@@ -158,7 +156,7 @@ std::vector<std::shared_ptr<ApiKeys::Entry>> ApiKeys::read() const {
     std::string key, word, name;
     if (!(words >> key) || key[0] == '#') continue;
     bool admin = false;
-    RateLimits limits = options_.limits;
+    RateLimits limits = table.options.limits;
     split_name(key, name);
     while (words >> word && word[0] != '#') {
       const size_t equals = std::min(word.find('='), word.size());
@@ -171,29 +169,41 @@ std::vector<std::shared_ptr<ApiKeys::Entry>> ApiKeys::read() const {
       if (word == "admin") continue;
       const char* end = value.data() + value.size();
       const bool good = limit && std::from_chars(value.data(), end, *limit).ptr == end && !value.empty() && *limit >= 0;
-      check(good, "behind a key come requests_per_minute=N, tokens_per_minute=N, concurrent=N or admin", options_.file, number);
+      check(good, "behind a key come requests_per_minute=N, tokens_per_minute=N, concurrent=N or admin, not", word, path, number);
     }
     try {
-      add(entries, key, name, admin, limits);
+      add(table, key, name, admin, limits);
     } catch (const Error& e) {
-      fail("a line of the API key file is malformed", options_.file, number, e.what());
+      fail("a line of the API key file is malformed", path, number, e.what());
     }
   }
-  return entries;
 }
 
-void ApiKeys::reload() {
-  const File file = File::of(options_.file);
-  *seen_ = file;  // a bad file is complained about once, not at every look
-  auto entries = read();
+std::shared_ptr<const ApiKeys::Table> ApiKeys::read(ApiKeyOptions options) const {
+  auto table = std::make_shared<Table>();
+  table->options = std::move(options);
+  table->file = File::of(table->options.file);
+  for (const bool admin : {false, true})
+    for (const std::string& key : admin ? table->options.admin_keys : table->options.keys)
+      add(*table, key, admin ? "admin" : "", admin, table->options.limits);
+  if (!table->options.file.empty()) read_file(*table);
+  return table;
+}
+
+void ApiKeys::take(std::shared_ptr<const Table> table) {
   const auto now = std::chrono::steady_clock::now();
-  for (const auto& entry : entries) entry->limiter->set_limits(entry->limits, now);
-  entries_ = std::move(entries);
+  for (const auto& entry : table->entries) entry->limiter->set_limits(entry->limits, now);
+  anonymous_->set_limits(table->options.limits, now);
+  *seen_ = table->file;
+  table_ = std::move(table);
 }
 
 bool ApiKeys::reload_if_changed() {
-  if (options_.file.empty() || File::of(options_.file) == *seen_) return false;
-  reload();
+  const std::string& path = table_->options.file;
+  const File file = File::of(path);
+  if (path.empty() || file == *seen_) return false;
+  *seen_ = file;  // a bad file is complained about once, not at every look
+  take(read(table_->options));
   return true;
 }
 
@@ -202,7 +212,7 @@ const ApiKeys::Entry* ApiKeys::find(std::string_view presented) const {
   const Hash hash = sha256(presented);
   const Entry* found = nullptr;
   // Every entry is compared in full, so that the time taken says nothing about the keys.
-  for (const auto& entry : entries_)
+  for (const auto& entry : table_->entries)
     if (CRYPTO_memcmp(hash.data(), entry->hash.data(), hash.size()) == 0 && !found) found = entry.get();
   return found;
 }
@@ -226,7 +236,8 @@ Doorkeeper::Admission ApiKeys::admit(const HttpRequest& request) {
   Admission admission;
   admission.headers = limiter->headers(now);
   if (verdict.wait_seconds > 0) {
-    admission.refusal = error_response(429, "the limit of this key is reached: " + std::string(verdict.what), "rate_limit_exceeded");
+    admission.refusal = error_response(
+        429, "the limit of this key is reached: " + std::to_string(verdict.limit) + " " + std::string(verdict.what), "rate_limit_exceeded");
     const auto milliseconds = static_cast<int64_t>(std::ceil(verdict.wait_seconds * 1000));
     admission.refusal->headers.emplace_back("Retry-After", std::to_string((milliseconds + 999) / 1000));
     admission.refusal->headers.emplace_back("retry-after-ms", std::to_string(milliseconds));

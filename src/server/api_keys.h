@@ -26,8 +26,12 @@ class ApiKeys final : public Doorkeeper {
   /// Without keys everybody may call everything but admin routes.
   bool protects() const;
   size_t size() const;
-  /// Reads the file again. If that throws, everything stays as it was. Keys that stay keep what they have used of their rates.
-  void reload();
+  /// Keys and limits that have been read and are not in force yet.
+  struct Table;
+  /// Throws as the constructor does.
+  std::shared_ptr<const Table> read(ApiKeyOptions options) const;
+  /// Keys that stay keep what they have used of their rates.
+  void take(std::shared_ptr<const Table> table);
   /// Reloads if the file is another one than that last seen; true if it did.
   bool reload_if_changed();
 
@@ -38,14 +42,12 @@ class ApiKeys final : public Doorkeeper {
   struct Entry;
   struct File;
   const Entry* find(std::string_view presented) const;
-  void add(std::vector<std::shared_ptr<Entry>>& entries, const std::string& key, const std::string& name, bool admin,
-           const RateLimits& limits) const;
-  std::vector<std::shared_ptr<Entry>> read() const;
+  void add(Table& table, const std::string& key, const std::string& name, bool admin, const RateLimits& limits) const;
+  void read_file(Table& table) const;
 
-  ApiKeyOptions options_;
-  std::vector<std::shared_ptr<Entry>> entries_;
+  std::shared_ptr<const Table> table_;
   std::shared_ptr<RateLimiter> anonymous_;
-  std::unique_ptr<File> seen_;
+  std::unique_ptr<File> seen_;  ///< the last one looked at, good or bad
 };
 
 }  // namespace infernum::server

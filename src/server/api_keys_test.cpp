@@ -132,13 +132,13 @@ TEST(ApiKeys, ABadFileChangesNothing) {
     EXPECT_FALSE(keys.reload_if_changed()) << "it is complained about once";
   }
   file.write("two longer\n# \n");
-  EXPECT_THROW(keys.reload(), Error);
+  EXPECT_THROW(keys.read(options), Error);
   file.write("two\n");
   EXPECT_TRUE(keys.reload_if_changed());
   EXPECT_EQ(status(keys, "one"), 401);
   EXPECT_EQ(status(keys, "two"), 200);
   file.write("");
-  keys.reload();
+  keys.take(keys.read(options));
   EXPECT_EQ(status(keys, ""), 401) << "an empty file lets nobody in";
 }
 
@@ -154,7 +154,7 @@ TEST(ApiKeys, RatesAreKeptPerKey) {
   EXPECT_EQ(refused.refusal->status, 429);
   EXPECT_EQ(refused.refusal->headers[0].first, "Retry-After");
   EXPECT_EQ(refused.refusal->headers[0].second, "30");
-  keys.reload();
+  keys.take(keys.read(options));
   EXPECT_TRUE(keys.admit(with_key("a")).refusal) << "a reload is no way to get more";
   {
     const auto first = keys.admit(with_key("b"));

@@ -65,7 +65,10 @@ HttpResponse answer_options(const HttpRequest& request, const Router& router, co
   const std::string methods = match.allow.empty() ? "GET, HEAD, POST, OPTIONS" : match.allow + ", OPTIONS";
   if (!request.header("origin").empty() && !request.header("access-control-request-method").empty() &&
       allowed_origin(request, origins).empty())
-    return error_response(403, "this origin may not use this server; --cors-origins names those that may", "origin_not_allowed");
+    return error_response(403,
+                          "the origin " + std::string(request.header("origin").substr(0, 100)) +
+                              " may not use this server; --cors-origins names those that may",
+                          "origin_not_allowed");
   HttpResponse response;
   response.status = 204;
   response.headers.emplace_back("Allow", methods);
@@ -90,9 +93,13 @@ HttpResponse no_such_route(const HttpRequest& request, const Router::Match& matc
 std::optional<HttpResponse> check_content(const HttpRequest& request, const Route& route) {
   const std::string_view encoding = request.header("content-encoding");
   if (!encoding.empty() && lower(trim(encoding)) != "identity")
-    return error_response(415, "Content-Encoding must be identity; compressed bodies are not taken", "unsupported_encoding");
+    return error_response(415, "Content-Encoding must be identity, but is " + std::string(encoding.substr(0, 100)), "unsupported_encoding");
   if (route.needs_json && !is_json(request.header("content-type")))
-    return error_response(415, "Content-Type must be application/json, in UTF-8", "unsupported_media_type");
+    return error_response(
+        415,
+        "Content-Type must be application/json, in UTF-8, but is " +
+            (request.header("content-type").empty() ? "missing" : std::string(request.header("content-type").substr(0, 100))),
+        "unsupported_media_type");
   return std::nullopt;
 }
 

@@ -10,6 +10,8 @@
 
 namespace infernum::server {
 
+using HeaderFields = std::vector<std::pair<std::string, std::string>>;
+
 struct HttpRequest {
   std::string method;                                        ///< "GET"
   std::string path;                                          ///< percent-decoded, without repeated and trailing slashes and the API prefix
@@ -28,7 +30,7 @@ struct HttpResponse {
   int status = 200;
   std::string body;
   std::string_view content_type = "application/json";  ///< of static storage
-  std::vector<std::pair<std::string, std::string>> headers;
+  HeaderFields headers;
   std::string error_code;  ///< of an error's body, for the log and the metrics
 };
 
@@ -39,8 +41,8 @@ class Exchange {
   virtual ~Exchange() = default;
   virtual const HttpRequest& request() const = 0;
   virtual void respond(HttpResponse response) = 0;
-  /// Status 200 and the headers of a stream of server-sent events.
-  virtual void begin_stream() = 0;
+  /// Status 200, the headers of a stream of server-sent events, and `more`.
+  virtual void begin_stream(HeaderFields more = {}) = 0;
   /// Whole events. Never blocks: what the socket does not take waits in a bounded buffer; a client that reads too slowly for too long is
   /// cut off, as if it had gone.
   virtual void send(std::string_view events) = 0;
@@ -73,7 +75,8 @@ enum class Access { Public, Key, Admin };
 /// Strings of static storage.
 struct Route {
   std::string_view method;  ///< GET answers HEAD too
-  std::string_view path;    ///< a last segment of "*" matches the rest of the path; /v1/X and /X find each other
+  std::string_view path;    ///< a last segment of "*" matches the rest of the path, "?x=y" behind it a query with that item; /v1/X and /X
+                            ///< find each other
   Access access = Access::Key;
   Handler handler;
   bool needs_json = false;  ///< else 415

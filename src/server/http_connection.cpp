@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <exception>
 
 #include "core/log.h"
@@ -324,7 +325,9 @@ void HttpConnection::tick_reading(Time now) {
       head_done_ ? limits.body_seconds + static_cast<double>(request_.body.size()) / limits.body_bytes_per_second : limits.header_seconds;
   if (waited <= allowed) return;
   host_.stats.timeouts++;
-  refuse(error_response(408, head_done_ ? "the body was not received in time" : "the header was not received in time", "request_timeout"),
+  const std::string what = head_done_ ? "the body" : "the header";
+  refuse(error_response(408, what + " was not received within " + std::to_string(static_cast<int64_t>(std::ceil(allowed))) + " s",
+                        "request_timeout"),
          true);
 }
 

@@ -60,7 +60,7 @@ class HttpExchange final : public Exchange {
 
   const HttpRequest& request() const override { return request_; }
   void respond(HttpResponse response) override;
-  void begin_stream() override;
+  void begin_stream(HeaderFields more) override;
   void send(std::string_view events) override;
   void finish() override;
   void on_gone(std::function<void()> handler) override;

@@ -79,7 +79,7 @@ void HttpExchange::respond(HttpResponse response) {
   connection->answered(head.keep_alive);
 }
 
-void HttpExchange::begin_stream() {
+void HttpExchange::begin_stream(HeaderFields more) {
   if (!connection_ || state_ != State::Waiting) return;
   ConnectionHost& host = connection_->host();
   state_ = State::Streaming;
@@ -95,7 +95,8 @@ void HttpExchange::begin_stream() {
   head.cors_origin = host.cors_origin(request_);
   std::string text;
   text.reserve(512);
-  append_head(text, head, {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}, headers_);
+  more.insert(more.begin(), {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}});
+  append_head(text, head, more, headers_);
   last_sent_ = Clock::now();
   const std::array<std::string_view, 1> parts{text};
   connection_->write(parts, true);  // with the first events, if they come at once

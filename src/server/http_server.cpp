@@ -101,7 +101,10 @@ ConnectionHost::Verdict HttpServer::Core::judge(HttpRequest& request) {
   verdict.table = router;
   if (loopback && !request.header("host").empty() && !host_is_local(request.header("host"), options.allowed_hosts)) {
     verdict.refusal =
-        error_response(403, "this server is for its own machine; --allowed-hosts names further values of Host", "host_not_allowed");
+        error_response(403,
+                       "this server is for its own machine; --allowed-hosts names further values of Host than localhost, not " +
+                           std::string(request.header("host").substr(0, 100)),
+                       "host_not_allowed");
     return verdict;
   }
   auto target = parse_target(request.path, options.api_prefix);
@@ -115,7 +118,7 @@ ConnectionHost::Verdict HttpServer::Core::judge(HttpRequest& request) {
     verdict.refusal = answer_options(request, *router, options.cors_origins);
     return verdict;
   }
-  Router::Match match = router->find(request.method, request.path);
+  Router::Match match = router->find(request.method, request.path, request.query);
   if (match.route) {
     verdict.route = match.route;
     request.route = match.route->path;
@@ -167,6 +170,7 @@ void HttpServer::Core::housekeeping() {
   }
   // Those that still wait for attention are destroyed behind it.
   std::erase_if(graveyard_, [](const auto& connection) { return !connection->awaiting_attention; });
+  for (const auto& listener : listeners) listener->resume();  // the descriptors of those that went are free
 }
 
 void HttpServer::Core::adopt(int fd, std::string peer) {

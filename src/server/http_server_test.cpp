@@ -23,15 +23,19 @@ void echo(const std::shared_ptr<Exchange>& exchange) {
 }
 
 void stream_three(const std::shared_ptr<Exchange>& exchange) {
-  exchange->begin_stream();
+  exchange->begin_stream({{"x-more", "so\r\nmuch"}});
   for (const char* event : {"data: 1\n\n", "data: 2\n\n", "data: [DONE]\n\n"}) exchange->send(event);
   exchange->finish();
 }
 
 std::vector<Route> echo_routes() {
-  return {{"GET", "/v1/models", Access::Key, echo, false},      {"GET", "/v1/models/*", Access::Key, echo, false},
-          {"GET", "/health", Access::Public, echo, false},      {"POST", "/v1/echo", Access::Key, echo, true},
-          {"POST", "/stream", Access::Key, stream_three, true}, {"POST", "/api/any", Access::Key, echo, false}};
+  return {{"GET", "/v1/models", Access::Key, echo, false},
+          {"GET", "/v1/models/*", Access::Key, echo, false},
+          {"GET", "/health", Access::Public, echo, false},
+          {"POST", "/v1/echo", Access::Key, echo, true},
+          {"POST", "/stream", Access::Key, stream_three, true},
+          {"POST", "/api/any", Access::Key, echo, false},
+          {"GET", "/health?deep=1", Access::Key, [](const auto& e) { e->respond(error_response(503, "deep")); }, false}};
 }
 
 TEST(HttpServer, FindsRoutesHoweverThePathIsWritten) {
@@ -43,6 +47,8 @@ TEST(HttpServer, FindsRoutesHoweverThePathIsWritten) {
   EXPECT_EQ(client.get("/v1/models/org%2Fname").body, "GET /v1/models/org/name ? ");
   EXPECT_EQ(client.get("/models/org/name").body, "GET /v1/models/org/name ? ");
   EXPECT_EQ(client.get("/v1/health").body, "GET /health ? ");
+  EXPECT_EQ(client.get("/health?deep=11&a&adeep=1").body, "GET /health ?deep=11&a&adeep=1 ");
+  for (const char* deep : {"/health?deep=1", "/health?a&deep=1&b=2", "/v1/health?deep=1"}) EXPECT_EQ(client.get(deep).status, 503) << deep;
   EXPECT_EQ(client.get("http://localhost/health").body, "GET /health ? ");
   EXPECT_EQ(client.get("/v1/models/../secret").status, 400);
   EXPECT_EQ(client.get("/v1/models/%2e%2e/secret").status, 400);
@@ -135,6 +141,7 @@ TEST(HttpServer, StreamsEvents) {
     EXPECT_EQ(reply.header("Content-Type"), "text/event-stream; charset=utf-8");
     EXPECT_EQ(reply.header("Cache-Control"), "no-cache");
     EXPECT_EQ(reply.header("X-Accel-Buffering"), "no");
+    EXPECT_EQ(reply.header("x-more"), "so  much") << "in one line";
     EXPECT_EQ(reply.body, "data: 1\n\ndata: 2\n\ndata: [DONE]\n\n");
   }
   TestClient old(server.port());

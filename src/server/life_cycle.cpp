@@ -68,6 +68,10 @@ std::optional<HttpResponse> LifeCycle::gate(const HttpRequest& request, const Ro
     if (!route) return unavailable("Loading model", "model_loading", 1);
     return std::nullopt;
   }
+  if (route && route->path.starts_with("/health?")) {  // those that look deeper begin here
+    HttpResponse ready = readiness();
+    return ready.status == 200 ? std::nullopt : std::optional(std::move(ready));
+  }
   if (!route || route->access == Access::Public || request.method != "POST") return std::nullopt;
   if (engine_failed()) return unavailable("the engine has failed", "engine_dead", 30);
   if (!admitting_) return unavailable("the server is shutting down", "draining", 1);

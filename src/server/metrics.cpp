@@ -136,6 +136,12 @@ void Histogram::observe(double value) {
   sum_.add(value);
 }
 
+void Histogram::set(std::span<const uint64_t> counts, double sum) {
+  check(counts.size() == bounds_.size() + 1, "metrics: one count per bucket:", counts.size(), "for", bounds_.size() + 1);
+  for (size_t i = 0; i < counts.size(); i++) counts_[i].store(counts[i], std::memory_order_relaxed);
+  sum_.set(sum);
+}
+
 std::vector<uint64_t> Histogram::counts() const {
   std::vector<uint64_t> counts(bounds_.size() + 1);
   for (size_t i = 0; i < counts.size(); i++) counts[i] = counts_[i].load(std::memory_order_relaxed);

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,8 @@ class Histogram {
  public:
   explicit Histogram(std::vector<double> bounds);  // ascending
   void observe(double value);                      ///< NaN counts for nothing
+  /// What was counted elsewhere, in these bounds, in place of what is here.
+  void set(std::span<const uint64_t> counts, double sum);
   const std::vector<double>& bounds() const { return bounds_; }
   std::vector<uint64_t> counts() const;  ///< one more than bounds; not cumulative
   double sum() const { return sum_.value(); }

@@ -94,6 +94,15 @@ TEST(Metrics, BoundsBelongToTheirBuckets) {
   EXPECT_EQ(histogram.counts(), (std::vector<uint64_t>{2, 2, 1, 2}));
 }
 
+TEST(Metrics, WhatIsCountedElsewhereIsShownAsItIs) {
+  Histogram histogram({1, 2});
+  histogram.observe(5);
+  histogram.set(std::vector<uint64_t>{3, 0, 1}, 12);
+  EXPECT_EQ(histogram.counts(), (std::vector<uint64_t>{3, 0, 1}));
+  EXPECT_EQ(histogram.sum(), 12);
+  EXPECT_THROW(histogram.set(std::vector<uint64_t>{3, 0}, 12), Error);
+}
+
 TEST(Metrics, LengthBucketsFollowTheContext) {
   EXPECT_EQ(one_two_five(100), (std::vector<double>{1, 2, 5, 10, 20, 50, 100}));
   EXPECT_EQ(one_two_five(99), (std::vector<double>{1, 2, 5, 10, 20, 50}));
@@ -186,6 +195,7 @@ TEST(ServerMetrics, CountsARequestExactly) {
   stats.cache_blocks_used = 16;
   stats.prompt_tokens = 42;
   stats.prefix_hits = 16;
+  for (const int64_t tokens : {1, 2, 8, 9, 16384, 16385}) stats.step_tokens.add(tokens);
   metrics.add_engine(example_engine(stats));
   for (int i = 0; i < 2; i++) metrics.request(example_record());
   metrics.response("/v1/chat/completions", "POST", 200);
@@ -208,6 +218,10 @@ TEST(ServerMetrics, CountsARequestExactly) {
   EXPECT_EQ(engine("prompt_tokens_total"), 42);
   EXPECT_EQ(engine("prefix_cache_hits_total"), 16);
   EXPECT_EQ(engine("prompt_tokens_cached_total"), 32);
+  EXPECT_EQ(engine("iteration_tokens_total_count"), 6);
+  EXPECT_EQ(engine("iteration_tokens_total_sum"), 1 + 2 + 8 + 9 + 16384 + 16385);
+  EXPECT_EQ(found.at(R"(vllm:iteration_tokens_total_bucket{model_name="storyteller",engine="0",le="8.0"})"), 3);
+  EXPECT_EQ(found.at(R"(vllm:iteration_tokens_total_bucket{model_name="storyteller",engine="0",le="16384.0"})"), 5);
   EXPECT_EQ(engine("request_prompt_tokens_sum"), 60);
   EXPECT_EQ(engine("request_params_max_tokens_count"), 2);
   EXPECT_NEAR(engine("time_to_first_token_seconds_sum"), 0.9, 1e-9);
@@ -254,7 +268,6 @@ TEST(ServerMetrics, SeveralEnginesAndNone) {
   other.info.context = 10;
   EngineMetrics& second = metrics.add_engine(other);
   second.inter_token(0.02);
-  second.step(100);
   const auto found = parse(metrics.text(TextFormat::Prometheus)).samples;
   EXPECT_EQ(found.at(R"(vllm:inter_token_latency_seconds_count{model_name="other",engine="0"})"), 1);
   EXPECT_EQ(found.at(R"(vllm:inter_token_latency_seconds_count{model_name="storyteller",engine="0"})"), 0);
@@ -285,7 +298,8 @@ TEST(ServerMetrics, ScrapesWhileRequestsEnd) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 2; t++)
     threads.emplace_back([&] {
-      for (int i = 0; i < 500; i++) metrics.request(example_record()), metrics.response("/v1/completions", "POST", 200), engine.step(3);
+      for (int i = 0; i < 500; i++)
+        metrics.request(example_record()), metrics.response("/v1/completions", "POST", 200), engine.inter_token(0.1);
     });
   for (int i = 0; i < 5; i++) parse(metrics.text(i % 2 ? TextFormat::OpenMetrics : TextFormat::Prometheus));
   for (auto& thread : threads) thread.join();
@@ -316,7 +330,7 @@ class FakeExchange : public Exchange {
  public:
   const HttpRequest& request() const override { return asked; }
   void respond(HttpResponse response) override { given = std::move(response); }
-  void begin_stream() override {}
+  void begin_stream(HeaderFields) override {}
   void send(std::string_view) override {}
   void finish() override {}
   void on_gone(std::function<void()>) override {}

@@ -234,6 +234,9 @@ TEST(AccessLog, ClientsCannotWriteLinesOfTheirOwn) {
     EXPECT_EQ(line.find('\x1b'), std::string::npos);
     EXPECT_EQ(line.find("\xc2\x9b"), std::string::npos) << "C1 controls steer terminals too";
     EXPECT_EQ(line.find("secret"), std::string::npos) << "no path, no prompt";
+    const std::string asked = access_line(evil_record(notes), format, 1763745323.042, true);
+    EXPECT_NE(asked.find("my secret"), std::string::npos) << "but on demand";
+    EXPECT_EQ(asked.find('\n'), asked.size() - 1);
   }
   const auto json = nlohmann::json::parse(access_line(evil_record(notes), LogFormat::Json, 1763745323.042));
   EXPECT_EQ(json["ts"], "2025-11-21T17:15:23.042Z");

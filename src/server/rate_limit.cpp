@@ -34,11 +34,13 @@ void RateLimiter::set_limits(const RateLimits& limits, Time now) {
 }
 
 RateLimiter::Verdict RateLimiter::begin(Time now) {
-  if (limits_.concurrent > 0 && running_ >= limits_.concurrent) return {1, "requests at once"};
+  if (limits_.concurrent > 0 && running_ >= limits_.concurrent) return {1, "requests at once", limits_.concurrent};
   // Tokens are charged when they are known; until the debt is paid no request begins.
-  if (limits_.tokens_per_minute > 0 && tokens_.level(now) < 1) return {std::max(1e-3, tokens_.seconds_until(1, now)), "tokens per minute"};
+  if (limits_.tokens_per_minute > 0 && tokens_.level(now) < 1)
+    return {std::max(1e-3, tokens_.seconds_until(1, now)), "tokens per minute", limits_.tokens_per_minute};
   if (limits_.requests_per_minute > 0) {
-    if (requests_.level(now) < 1) return {std::max(1e-3, requests_.seconds_until(1, now)), "requests per minute"};
+    if (requests_.level(now) < 1)
+      return {std::max(1e-3, requests_.seconds_until(1, now)), "requests per minute", limits_.requests_per_minute};
     requests_.take(1, now);
   }
   running_++;

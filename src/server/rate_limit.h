@@ -37,6 +37,7 @@ class RateLimiter {
   struct Verdict {
     double wait_seconds = 0;
     std::string_view what;
+    int64_t limit = 0;
   };
   Verdict begin(Time now);
   void end(int64_t tokens, Time now);

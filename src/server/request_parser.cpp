@@ -70,7 +70,7 @@ struct RequestParser::Impl {
   size_t head_bytes = 0;
   bool told_head = false;
   int status = 0;
-  std::string_view message;
+  std::string message;
 
   Impl(const RequestLimits& l, HttpRequest& request) : limits(l), parser(request) {
     parser.header_limit(static_cast<uint32_t>(l.header_bytes));
@@ -78,19 +78,21 @@ struct RequestParser::Impl {
     parser.body_limit_ = l.body_bytes;
   }
 
-  State fail(int code, std::string_view why) {
+  State fail(int code, std::string why) {
     status = code;
-    message = why;
+    message = std::move(why);
     return State::Failed;
   }
 
+  std::string too_long_url() const { return "the URL is longer than " + std::to_string(limits.url_bytes) + " bytes"; }
+
   State fail(const error_code& error, std::string_view bytes) {
     if (error == http::error::header_limit) {
-      if (head_bytes == 0 && bytes.substr(0, limits.header_bytes).find('\n') == std::string_view::npos)
-        return fail(414, "the URL is too long");
-      return fail(431, "the header is too long or has too many fields");
+      if (head_bytes == 0 && bytes.substr(0, limits.header_bytes).find('\n') == std::string_view::npos) return fail(414, too_long_url());
+      return fail(431, "the header is longer than " + std::to_string(limits.header_bytes) + " bytes or has more than " +
+                           std::to_string(limits.fields) + " fields");
     }
-    if (error == http::error::body_limit) return fail(413, "the body is too long");
+    if (error == http::error::body_limit) return fail(413, "the body is longer than " + std::to_string(limits.body_bytes) + " bytes");
     if (error == http::error::bad_version) return fail(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
     if (error == http::error::bad_content_length || error == http::error::multiple_content_length)
       return fail(400, "the header has a Content-Length that is malformed, repeated or joined by a Transfer-Encoding");
@@ -103,7 +105,7 @@ struct RequestParser::Impl {
   /// Rules that Beast does not make.
   State check_head() {
     const HttpRequest& request = parser.request_;
-    if (request.path.size() > limits.url_bytes) return fail(414, "the URL is too long");
+    if (request.path.size() > limits.url_bytes) return fail(414, too_long_url());
     int lengths = 0, encodings = 0, hosts = 0;
     for (const auto& [name, value] : request.headers) {
       if (name == "content-length") {
@@ -119,7 +121,8 @@ struct RequestParser::Impl {
     }
     if (lengths + encodings > 1) return fail(400, "the header says more than once how long the body is");
     if (encodings && parser.version_ < 11) return fail(400, "HTTP/1.0 has no Transfer-Encoding");
-    if (hosts > 1 || (hosts == 0 && parser.version_ >= 11)) return fail(400, "the header must name one Host");
+    if (hosts > 1 || (hosts == 0 && parser.version_ >= 11))
+      return fail(400, "the header must name one Host, but names " + std::to_string(hosts));
     return State::Head;
   }
 };

@@ -7,12 +7,15 @@
 #include <vector>
 
 #include "runtime/cache_limit.h"
+#include "server/trace_parent.h"
 
 namespace infernum::server {
 
 /// One request of the API, whatever its number of choices.
 struct RequestRecord {
-  std::string_view route;     ///< "/v1/chat/completions"; of static storage
+  std::string_view route;  ///< "/v1/chat/completions"; of static storage
+  std::string id;          ///< of the response
+  std::optional<TraceParent> parent;
   std::string model;          ///< the served model's name
   int status = 200;           ///< of HTTP; 499 if the client went; that of the error if it came within a stream
   std::string finish_reason;  ///< of the first choice: "stop", "length"; else the code of the error
@@ -22,6 +25,8 @@ struct RequestRecord {
   int64_t longest_choice = 0;     ///< tokens
   int64_t choices = 1;
   int64_t max_tokens = 0;  ///< most of each choice
+  float temperature = 1, top_p = 1, frequency_penalty = 0, presence_penalty = 0;
+  int top_k = 0;
   CacheLimit cache_limit = CacheLimit::Unseen;
   int preemptions = 0;
   double queue_seconds = 0, prefill_seconds = 0, decode_seconds = 0;  ///< of the first choice, but for decode: the longest

@@ -82,7 +82,12 @@ void append_head(std::string& out, const ResponseHead& head, const HeaderFields&
   if (head.content_type.starts_with("text/html")) out += "X-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n";
   if (!head.cors_origin.empty()) {
     append_field(out, "Access-Control-Allow-Origin", head.cors_origin);
-    out += "Access-Control-Expose-Headers: x-request-id, retry-after\r\nVary: Origin\r\n";
+    // All of those that a page could make something of.
+    out +=
+        "Access-Control-Expose-Headers: x-request-id, retry-after, retry-after-ms, x-should-retry, x-infernum-no-effect, "
+        "openai-processing-ms, "
+        "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
+        "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens\r\nVary: Origin\r\n";
   }
   for (const auto& [name, value] : more) append_field(out, name, value);
   for (const auto& [name, value] : yet_more) append_field(out, name, value);

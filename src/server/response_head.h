@@ -3,8 +3,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
+
+#include "server/http.h"
 
 namespace infernum::server {
 
@@ -16,7 +16,6 @@ struct ResponseHead {
   int64_t processing_ms = -1;
   std::string_view cors_origin;  ///< empty: none
 };
-using HeaderFields = std::vector<std::pair<std::string, std::string>>;
 
 /// Line breaks and other control characters in values become spaces.
 void append_head(std::string& out, const ResponseHead& head, const HeaderFields& more, const HeaderFields& yet_more);

@@ -1,5 +1,7 @@
 #include "server/router.h"
 
+#include <algorithm>
+
 namespace infernum::server {
 namespace {
 
@@ -47,7 +49,18 @@ bool has_dot_segment(std::string_view path) {
   return false;
 }
 
-bool matches(std::string_view pattern, std::string_view path) {
+bool has_item(std::string_view query, std::string_view wanted) {
+  while (!query.empty()) {
+    const size_t end = std::min(query.find('&'), query.size());
+    if (query.substr(0, end) == wanted) return true;
+    query.remove_prefix(std::min(end + 1, query.size()));
+  }
+  return false;
+}
+
+bool matches(std::string_view pattern, std::string_view path, std::string_view query) {
+  if (const size_t question = pattern.find('?'); question != std::string_view::npos)
+    return pattern.substr(0, question) == path && has_item(query, pattern.substr(question + 1));
   if (!pattern.ends_with("/*")) return pattern == path;
   const std::string_view stem = pattern.substr(0, pattern.size() - 1);  // keeps the slash
   return path.size() > stem.size() && path.starts_with(stem);
@@ -80,11 +93,16 @@ std::optional<Target> parse_target(std::string_view target, std::string_view pre
   return out;
 }
 
-Router::Match Router::find(std::string_view method, std::string_view path) const {
+Router::Router(std::vector<Route> routes) : routes_(std::move(routes)) {
+  // Those that ask for more are looked at first.
+  std::stable_partition(routes_.begin(), routes_.end(), [](const Route& r) { return r.path.find('?') != std::string_view::npos; });
+}
+
+Router::Match Router::find(std::string_view method, std::string_view path, std::string_view query) const {
   Match match;
   const auto search = [&](std::string_view candidate) {
     for (const Route& route : routes_) {
-      if (!matches(route.path, candidate)) continue;
+      if (!matches(route.path, candidate, query)) continue;
       if (route.method == method || (method == "HEAD" && route.method == "GET")) {
         match.route = &route;
         match.path = candidate;

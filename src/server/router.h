@@ -20,14 +20,14 @@ std::optional<Target> parse_target(std::string_view target, std::string_view pre
 class Router {
  public:
   Router() = default;
-  explicit Router(std::vector<Route> routes) : routes_(std::move(routes)) {}
+  explicit Router(std::vector<Route> routes);
 
   struct Match {
     const Route* route = nullptr;  ///< null: none for this method
     std::string allow;             ///< methods of this path; empty: no such path
     std::string path;              ///< in the form of the route, with or without /v1
   };
-  Match find(std::string_view method, std::string_view path) const;
+  Match find(std::string_view method, std::string_view path, std::string_view query = {}) const;
   const std::vector<Route>& routes() const { return routes_; }
 
  private:

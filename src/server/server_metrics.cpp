@@ -24,10 +24,7 @@ const std::vector<double>& request_bounds() {
   static const std::vector<double> bounds{0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680};
   return bounds;
 }
-const std::vector<double>& step_bounds() {
-  static const std::vector<double> bounds{1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384};
-  return bounds;
-}
+std::vector<double> step_bounds() { return {StepTokens::bounds.begin(), StepTokens::bounds.end()}; }
 
 std::string_view name_of(CacheLimit limit) {
   switch (limit) {
@@ -143,6 +140,8 @@ struct ServerMetrics::Families {
   Total& timeouts = registry.total({{own("http_timeouts_total")}, "Requests that came too slowly."}).with();
   Total& bytes_in = registry.total({{own("http_received_bytes_total")}, "Bytes read from clients."}).with();
   Total& bytes_out = registry.total({{own("http_sent_bytes_total")}, "Bytes written to clients."}).with();
+  Total& spans_sent = registry.total({{own("otlp_spans_sent_total")}, "Requests whose spans the collector has taken."}).with();
+  Total& spans_dropped = registry.total({{own("otlp_spans_dropped_total")}, "Requests whose spans were not sent."}).with();
   Family<Counter>& rejections = registry.counter({{own("rejected_total")}, "Requests refused before they reached the engine.", {"reason"}});
   Family<Gauge>& build = registry.gauge({{own("build_info")}, "The running program; 1.", {"version", "compiler"}});
   Total& cpu = registry.total({{"process_cpu_seconds_total"}, "Processor time, user and system."}).with();
@@ -209,6 +208,7 @@ struct EngineMetrics::State {
     families.prompt_tokens.with(labels).set(number(stats.prompt_tokens));
     families.generated_tokens.with(labels).set(number(stats.generated_tokens));
     families.steps.with(labels).set(number(stats.steps));
+    step_tokens.set(stats.step_tokens.counts, number(stats.step_tokens.sum));
     for (const auto state : {EngineState::Running, EngineState::Failed, EngineState::Stopped})
       families.state.with(with({std::string(name_of(state))})).set(state == stats.state ? 1 : 0);
     const double age = std::chrono::duration<double>(std::chrono::steady_clock::now() - stats.heartbeat).count();
@@ -246,8 +246,6 @@ void EngineMetrics::inter_token(double seconds) {
   state_->per_output_token.observe(seconds);
 }
 
-void EngineMetrics::step(int64_t tokens) { state_->step_tokens.observe(static_cast<double>(tokens)); }
-
 ServerMetrics::ServerMetrics(MetricNames names, std::string_view version) : families_(new Families{registry_, names}) {
   families_->build.with({std::string(version), __VERSION__}).set(1);
 }
@@ -272,6 +270,11 @@ void ServerMetrics::freeze() {
 void ServerMetrics::poll_sources() {
   if (frozen_) return;
   for (const auto& engine : engines_) engine->state_->poll();
+  if (spans_) {
+    const SpanCounts counts = spans_();
+    families_->spans_sent.set(static_cast<double>(counts.sent));
+    families_->spans_dropped.set(static_cast<double>(counts.dropped));
+  }
   if (!http_) return;
   const HttpStats totals = http_();
   const auto set = [](Gauge& gauge, uint64_t value) { gauge.set(static_cast<double>(value)); };
@@ -299,6 +302,12 @@ void ServerMetrics::set_http(std::function<HttpStats()> totals) {
   std::lock_guard lock(mutex_);
   http_ = std::move(totals);
 }
+
+void ServerMetrics::set_spans(std::function<SpanCounts()> totals) {
+  std::lock_guard lock(mutex_);
+  spans_ = std::move(totals);
+}
+
 void ServerMetrics::rejected(std::string_view reason) { families_->rejections.with({std::string(reason)}).add(); }
 
 void ServerMetrics::poll() {

@@ -30,6 +30,11 @@ struct ServedEngine {
   std::function<EngineStats()> stats;  ///< asked at each scrape
 };
 
+/// Requests whose spans were handed to a collector, or not.
+struct SpanCounts {
+  uint64_t sent = 0, dropped = 0;
+};
+
 class ServerMetrics;
 
 /// The metrics of one engine. Any thread may call any of these; none but request() takes a lock.
@@ -39,8 +44,6 @@ class EngineMetrics {
   void request(const RequestRecord& record);
   /// A gap between two tokens, as it comes: for callers that keep no list of them.
   void inter_token(double seconds);
-  /// Tokens of a step of the engine, of prompts and generated.
-  void step(int64_t tokens);
 
  private:
   friend class ServerMetrics;
@@ -67,6 +70,7 @@ class ServerMetrics {
   void response(std::string_view route, std::string_view method, int status);
   /// Asked at each scrape, on its thread.
   void set_http(std::function<HttpStats()> totals);
+  void set_spans(std::function<SpanCounts()> totals);
   /// `reason` of a closed set: queue_full, rate_limit, draining, too_large, model_loading ...
   void rejected(std::string_view reason);
 
@@ -84,6 +88,7 @@ class ServerMetrics {
   std::mutex mutex_;  // of what follows
   std::vector<std::unique_ptr<EngineMetrics>> engines_;
   std::function<HttpStats()> http_;
+  std::function<SpanCounts()> spans_;
   bool frozen_ = false;
 };
 

@@ -18,9 +18,10 @@ using testing::TestServer;
 
 /// A certificate of its own making, valid for a day.
 struct Certificate {
-  std::string cert = ::testing::TempDir() + "tls_cert_" + std::to_string(getpid()),
-              key = ::testing::TempDir() + "tls_key_" + std::to_string(getpid());
-  Certificate() {
+  std::string cert, key;
+  explicit Certificate(const std::string& name = "tls")
+      : cert(::testing::TempDir() + name + "_cert_" + std::to_string(getpid())),
+        key(::testing::TempDir() + name + "_key_" + std::to_string(getpid())) {
     const std::string command =
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost -keyout " + key + " -out " +
         cert + " 2>/dev/null";
@@ -40,7 +41,11 @@ struct Free {
 
 class TlsClient {
  public:
-  TlsClient(int port, int highest_version) : socket_(port), context_(SSL_CTX_new(TLS_client_method())) {
+  TlsClient(int port, int highest_version, const Certificate* own = nullptr) : socket_(port), context_(SSL_CTX_new(TLS_client_method())) {
+    if (own) {
+      SSL_CTX_use_certificate_chain_file(context_.get(), own->cert.c_str());
+      SSL_CTX_use_PrivateKey_file(context_.get(), own->key.c_str(), SSL_FILETYPE_PEM);
+    }
     SSL_CTX_set_max_proto_version(context_.get(), highest_version);
     SSL_CTX_set_security_level(context_.get(), 0);
     ssl_.reset(SSL_new(context_.get()));
@@ -105,8 +110,30 @@ TEST(Tls, AnswersAndStreams) {
   EXPECT_TRUE(server.wait_for([](const HttpStats& s) { return s.connections == 0; }));
 }
 
+/// A certificate that signs itself is its own authority.
+TEST(Tls, ClientsShowCertificatesWhereTheyAreAskedTo) {
+  const Certificate own, client("client"), stranger("stranger");
+  TestServer server(routes(), {}, nullptr, load_tls(own.cert, own.key, client.cert));
+  const auto answered = [&](int version, const Certificate* certificate) {
+    TlsClient c(server.port(), version, certificate);
+    return c.request("GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n", "\r\n0\r\n\r\n").find("data: 99\n\n") != std::string::npos;
+  };
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    EXPECT_TRUE(answered(version, &client));
+    EXPECT_FALSE(answered(version, nullptr));
+    EXPECT_FALSE(answered(version, &stranger));
+  }
+  EXPECT_TRUE(server.wait_for([](const HttpStats& s) { return s.connections == 0; }));
+}
+
 TEST(Tls, WrongFilesAreNamed) {
   const Certificate one;
+  try {
+    load_tls(one.cert, one.key, one.key);
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find(one.key), std::string::npos);
+  }
   try {
     load_tls("/nowhere/cert.pem", one.key);
     ADD_FAILURE();

@@ -28,8 +28,10 @@ class TlsContext {
   virtual std::unique_ptr<TlsSession> accept(int fd) = 0;
 };
 
-/// TLS 1.2 and later. Throws, naming the file and OpenSSL's reason, if they do not fit together.
-std::shared_ptr<TlsContext> load_tls(const std::string& certificate_file, const std::string& key_file);
+/// TLS 1.2 and later. With `client_ca_file`, only clients with a certificate that one of its authorities has signed get in. Throws, naming
+/// the file and OpenSSL's reason, if they do not fit together.
+std::shared_ptr<TlsContext> load_tls(const std::string& certificate_file, const std::string& key_file,
+                                     const std::string& client_ca_file = {});
 
 /// The descriptor is the loop's, see Descriptor.
 class Transport {

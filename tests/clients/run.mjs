@@ -1,5 +1,5 @@
 // Runs every client's tests against a program and compares docs/clients.md with what passed; INFERNUM_WRITE_TABLE=1 writes it instead.
-// usage: node run.mjs PROGRAM [NAME...]     NAME: openai, ai_sdk, ...; without one: all
+// usage: node run.mjs PROGRAM [NAME...]     NAME: openai_chat, ai_sdk, ...; without one: all
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -9,7 +9,9 @@ import { fileURLToPath } from 'node:url';
 const here = dirname(fileURLToPath(import.meta.url));
 const page = join(here, '../../docs/clients.md');
 const clients = [
-  { title: 'OpenAI for Node: features', packages: ['openai'], file: 'openai' },
+  { title: 'OpenAI for Node: chats and streams', packages: ['openai'], file: 'openai_chat' },
+  { title: 'OpenAI for Node: sampling', packages: ['openai'], file: 'openai_sampling' },
+  { title: 'OpenAI for Node: completions, models, errors', packages: ['openai'], file: 'openai_api' },
   { title: 'OpenAI for Node: aborts, full queues, faults', packages: ['openai'], file: 'openai_operations' },
   { title: 'AI SDK', packages: ['ai', '@ai-sdk/openai-compatible'], file: 'ai_sdk' },
   { title: 'LangChain', packages: ['@langchain/openai', '@langchain/core'], file: 'langchain' },

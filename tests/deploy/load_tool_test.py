@@ -52,6 +52,13 @@ class LoadTool(unittest.TestCase):
             self.assertEqual(p["output_tokens"], 72)
         self.assertGreater(points[1]["requests_per_second"], 2.5 * points[0]["requests_per_second"])
 
+    def test_open_loop_by_duration(self):
+        code, out, error = self.bench("--request-rate", "20,60", "--duration", 0.5, "--output-len", 2, "--json", "-")
+        self.assertEqual((code, error), (0, ""))
+        self.assertEqual([p["completed"] for p in json.loads(out)["points"]], [10, 30])
+        for wrong in (["--concurrency", 2], ["--request-rate", 20, "--num-prompts", 5]):
+            self.assertEqual(self.bench("--duration", 1, *wrong)[0], 2)
+
     def test_open_loop_sweep_with_slo_and_plots(self):
         for kind in ("svg", "html"):
             code, out, error = self.bench("--request-rate", "10,40", "--num-prompts", 20, "--output-len", "2-6", "--seed", 3, "--slo", "ttft:1s,e2e:1ms",

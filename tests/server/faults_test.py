@@ -85,10 +85,33 @@ class EngineFaults(unittest.TestCase):
 
     def test_a_dead_engine_ends_the_process(self):
         with simulate(next=0.02, env={"INFERNUM_FAULTS": "step:15:die"}) as target:
-            for result in Streams(target, 3, max_tokens=60, ignore_eos=True).join():
+            streams = Streams(target, 3, max_tokens=60, ignore_eos=True)
+            whole = Streams(target, 2, max_tokens=60, ignore_eos=True, whole=True)
+            probes, refused = set(), set()
+            while target.process.poll() is None:
+                with contextlib.suppress(OSError):
+                    reply = target.get("/live")
+                    probes.add((reply.status, reply.error["code"] if reply.status == 503 else None))
+                    if reply.status == 503:
+                        self.assertEqual(target.get("/ready").error["code"], "engine_dead")
+                        refused.add((target.post("/v1/completions", {"prompt": "x", "max_tokens": 1}).error["code"]))
+                time.sleep(0.02)
+            self.assertEqual(target.wait(), 1)
+            self.assertEqual(probes, {(200, None), (503, "engine_dead")})
+            self.assertEqual(refused, {"engine_dead"})
+            for result in streams.join():
                 self.assertFalse(isinstance(result, Exception), result)
-                self.assertTrue(result[3])
-            self.assertGreater(target.wait(), 0)
+                self.assertEqual(result[1], {}, "no end beside the error")
+                self.assertEqual((result[3]["type"], result[3]["code"], result[4]), ("server_error", "engine_error", True))
+            for result in whole.join():
+                self.assertEqual((result.reply.status, result.reply.error["code"]), (500, "engine_error"))
+            self.assertIn("the engine has failed", target.log())
+
+    def test_a_dead_engine_with_a_model(self):
+        with Server(env={"INFERNUM_FAULTS": "step:4:die"}) as target:
+            [(_, ends, _, error, done)] = Streams(target, 1, max_tokens=60, ignore_eos=True).join()
+            self.assertEqual((ends, error["code"], done), ({}, "engine_error", True))
+            self.assertEqual(target.wait(), 1)
 
     def test_a_step_that_hangs_is_no_death_of_the_listener(self):
         with simulate(next=0.01, env={"INFERNUM_FAULTS": "step:5:sleep:1500ms"}) as target:
@@ -140,9 +163,11 @@ class DiskFull(unittest.TestCase):
                     target.wait()
 
     def test_a_trace_that_cannot_be_begun_is_said_at_once(self):
-        with self.assertRaises(AssertionError) as caught:
-            Server("--trace", "/no/such/folder/trace.json").close()
-        self.assertIn("/no/such/folder/trace.json", str(caught.exception))
+        for flags in ([], ["--engine", "sim"]):  # which has no steps of a model
+            with self.assertRaises(AssertionError) as caught:
+                Server("--trace", "/no/such/folder/trace.json", *flags).close()
+            self.assertIn("--trace" if flags else "trace:", str(caught.exception))
+            self.assertIn("/no/such/folder/trace.json", str(caught.exception))
 
 
 class TraceFile(unittest.TestCase):
@@ -150,15 +175,39 @@ class TraceFile(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "trace.json"
             with Server("--trace", path) as target:
-                Streams(target, 3, max_tokens=8).join()
+                Streams(target, 3, max_tokens=8, ignore_eos=True).join()
                 target.signal()
                 self.assertEqual(target.wait(), 0)
             trace = json.loads(path.read_text())
             events = trace["traceEvents"] if isinstance(trace, dict) else trace
-            self.assertGreater(len(events), 10)
             for event in events:
-                self.assertIn(event["ph"], "BEXibensftMCPNOD")
+                self.assertIn(event["ph"], "XbeM")
+                if event["ph"] != "M":
+                    self.assertGreaterEqual(event["ts"], 0)
+            self.steps_and_ops(events)
+            self.requests([event for event in events if event["ph"] in "be"])
             self.assertNotIn("fox", path.read_text())
+
+    def steps_and_ops(self, events):
+        """Each on a track of its own; ops lie within the model's part of a step."""
+        tracks = {event["args"]["name"]: event["tid"] for event in events if event["name"] == "thread_name"}
+        spans = {name: [event for event in events if event["ph"] == "X" and event["tid"] == tid] for name, tid in tracks.items()}
+        steps = [event for event in spans["steps"] if event["name"] == "step"]
+        self.assertGreaterEqual(len(steps), 8)
+        self.assertEqual({event["name"] for event in spans["steps"]}, {"step", "model", "sampling"})
+        self.assertTrue(all(1 <= step["args"]["sequences"] <= step["args"]["tokens"] for step in steps))
+        self.assertGreater(len({op["name"] for op in spans["ops"]}), 3)
+        ends = sorted((step["ts"], step["ts"] + step["dur"]) for step in steps)
+        for op in spans["ops"][:200]:
+            self.assertTrue(any(begin - 1 <= op["ts"] and op["ts"] + op["dur"] <= end + 1 for begin, end in ends), op)
+
+    def requests(self, edges):
+        for request in {edge["id"] for edge in edges}:
+            own = [(edge["ph"], edge["name"]) for edge in edges if edge["id"] == request]
+            for name in ("request", "queued", "prefill", "decode"):
+                self.assertEqual([phase for phase, of in own if of == name], ["b", "e"])
+        self.assertEqual(len({edge["id"] for edge in edges}), 3)
+        self.assertEqual({edge["args"]["generated_tokens"] for edge in edges if edge["name"] == "request" and edge["ph"] == "b"}, {8})
 
 
 class KillUnderLoad(unittest.TestCase):
@@ -287,8 +336,8 @@ class Loading(unittest.TestCase):
 
 
 class ResourceLimits(unittest.TestCase):
-    def test_out_of_descriptors(self):
-        """A flood of connections takes every descriptor; the server is back when they go."""
+    @contextlib.contextmanager
+    def few_descriptors(self):
         with tempfile.TemporaryDirectory() as folder:
             script = pathlib.Path(folder) / "infernum"
             script.write_text("#!/bin/sh\nulimit -n 64\nexec '%s' \"$@\"\n" % server.Program.path)
@@ -299,14 +348,31 @@ class ResourceLimits(unittest.TestCase):
             finally:
                 server.Program.path = path
             with target:
-                held = []
-                with contextlib.suppress(OSError):
-                    for _ in range(120):
-                        held.append(target.connect(timeout=2))
-                time.sleep(0.5)
-                for connection in held:
-                    connection.close()
-                eventually("served again", lambda: self.served(target))
+                yield target
+
+    def test_out_of_descriptors(self):
+        """A flood of connections takes every descriptor; the server is back when they go."""
+        with self.few_descriptors() as target:
+            held = []
+            with contextlib.suppress(OSError):
+                for _ in range(120):
+                    held.append(target.connect(timeout=2))
+            time.sleep(0.5)
+            for connection in held:
+                connection.close()
+            eventually("served again", lambda: target._alive() or self.served(target))
+
+    def test_who_waits_behind_a_flood_is_served_as_soon_as_it_goes(self):
+        """Accepting goes on with every descriptor that comes free, not with the next look at the clock."""
+        with self.few_descriptors() as target:
+            held = [target.connect() for _ in range(300)]
+            held[-1].sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            begin = time.monotonic()
+            for connection in held[:-1]:
+                connection.close()
+            self.assertTrue(held[-1].recv(100).startswith(b"HTTP/1.1 200"))
+            self.assertLess(time.monotonic() - begin, 1.5 * server.SLOWDOWN)
+            held[-1].close()
 
     @staticmethod
     def served(target):

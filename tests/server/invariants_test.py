@@ -58,6 +58,47 @@ class Invariants(ServerCase):
         after = self.server.metrics()
         self.assertEqual(after["vllm:generation_tokens_total"] - before["vllm:generation_tokens_total"], completion)
 
+    def test_every_step_is_counted_with_its_tokens(self):
+        """Prompt tokens that are computed, and generated ones but each request's last, which no step reads."""
+        steps, tokens = "infernum_engine_steps_total", "vllm:iteration_tokens_total"
+        self.server.wait_idle()
+        before = self.server.metrics()
+        usage = [self.whole({"prompt": prompt, "max_tokens": 7, "ignore_eos": True})["usage"] for prompt in PROMPTS]
+        self.server.wait_idle()
+        after = self.server.metrics()
+        grown = {name: after[name] - before[name] for name in (steps, tokens + "_count", tokens + "_sum")}
+        cached = sum(u["prompt_tokens_details"]["cached_tokens"] for u in usage)
+        self.assertEqual(grown[tokens + "_count"], grown[steps])
+        self.assertEqual(grown[tokens + "_sum"], sum(u["prompt_tokens"] + u["completion_tokens"] - 1 for u in usage) - cached)
+
+    def test_bad_words_never_come(self):
+        fields = {"prompt": PROMPTS[0], "max_tokens": 30, "temperature": 0, "ignore_eos": True}
+        text = self.whole(fields)["choices"][0]["text"]
+        words = text.split()
+        for banned in ([words[3]], [words[1] + " " + words[2]], [words[0], words[2] + " " + words[3] + " " + words[4]]):
+            with self.subTest(banned=banned):
+                other = self.whole({**fields, "bad_words": banned})["choices"][0]["text"]
+                self.assertNotEqual(other, text)
+                for word in banned:
+                    self.assertNotIn(" " + word + " ", other)
+
+    def test_logprobs_of_named_tokens(self):
+        """The same numbers that they have among the most probable ones."""
+        fields = {"messages": MESSAGES, "max_tokens": 3, "temperature": 0, "logprobs": True, "return_tokens_as_token_ids": True}
+        ask = lambda **more: self.client.chat(**fields, **more).json()["choices"][0]["logprobs"]["content"]
+        best = ask(top_logprobs=9)
+        wanted = [int(entry["token"].split(":")[1]) for entry in best[1]["top_logprobs"][3:6]] + [0]
+        for many, few in zip(best, ask(top_logprobs=2, logprob_token_ids=wanted)):
+            listed = {entry["token"]: entry["logprob"] for entry in few["top_logprobs"]}
+            self.assertEqual(len(listed), len(few["top_logprobs"]), "none twice")
+            self.assertEqual(list(listed)[:2], [entry["token"] for entry in many["top_logprobs"][:2]])
+            self.assertTrue({"token_id:%d" % i for i in wanted} <= set(listed))
+            for entry in many["top_logprobs"]:
+                self.assertEqual(listed.get(entry["token"], entry["logprob"]), entry["logprob"])
+        legacy = self.whole({"prompt": "The", "max_tokens": 1, "logprobs": 0, "logprob_token_ids": wanted, "return_tokens_as_token_ids": True})
+        self.assertGreaterEqual(len(legacy["choices"][0]["logprobs"]["top_logprobs"][0]), len(wanted))
+        self.refused(self.client.chat(max_tokens=1, logprob_token_ids=[1]), param="logprob_token_ids", words=["logprobs"])
+
     def test_nothing_comes_behind_a_stop(self):
         for seed in range(20):
             fields = {"prompt": PROMPTS[seed % 4], "max_tokens": 60, "seed": seed, "ignore_eos": True}

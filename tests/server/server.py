@@ -175,7 +175,7 @@ class Server:
 
     def _port(self):
         self._alive()
-        found = re.search(r"http://127\.0\.0\.1:([1-9]\d*)", self.log())
+        found = re.search(r"https?://127\.0\.0\.1:([1-9]\d*)", self.log())
         return found and int(found[1])
 
     def _answers(self, path):

@@ -6,9 +6,14 @@
 namespace infernum {
 namespace {
 
-using cuda::load;
 using cuda::Pack;
 using cuda::Rows;
+
+template <class H, class X, int V>
+struct Summands {
+  Pack<H, V> h;
+  Pack<X, V> x;
+};
 
 /// h + x, kept in `sum` on the way; the norm reads it before it is rounded.
 template <class H, class X>
@@ -17,18 +22,20 @@ struct SumRows {
   Rows<const H> h;
   Rows<const X> x;
   template <int V>
-  __device__ Pack<float, V> again(int64_t r, int64_t c, int64_t count, bool vectors) const {
-    auto total = load<V>(h[r] + c, count, vectors);
-    const auto more = load<V>(x[r] + c, count, vectors);
+  __device__ Summands<H, X, V> read(int64_t r, int64_t c) const {
+    return {cuda::load_raw<V>(h[r] + c), cuda::load_raw<V>(x[r] + c)};
+  }
+  template <int V>
+  __device__ Pack<float, V> value(const Summands<H, X, V>& raw) const {
+    auto total = cuda::widen(raw.h);
+    const auto more = cuda::widen(raw.x);
 #pragma unroll
     for (int i = 0; i < V; i++) total.values[i] += more.values[i];
     return total;
   }
   template <int V>
-  __device__ Pack<float, V> first(int64_t r, int64_t c, int64_t count, bool vectors) const {
-    const auto total = again<V>(r, c, count, vectors);
-    cuda::store<V>(sum[r] + c, total, count, vectors);
-    return total;
+  __device__ void keep(int64_t r, int64_t c, const Pack<float, V>& total) const {
+    cuda::store<V>(sum[r] + c, total);
   }
 };
 
@@ -39,11 +46,12 @@ void kernel(AddRmsNorm, Queue<Cuda>& q, View<Cuda> sum, View<Cuda> y, View<Cuda>
         "add_rms_norm: the stream and its sum are F32, or all are of one dtype", info(sum.dtype).name, info(y.dtype).name,
         info(h.dtype).name, info(x.dtype).name);
   const auto run = [&]<class Y, class H, class X>(cuda::Type<Y>, cuda::Type<H>, cuda::Type<X>) {
-    constexpr int V = 16 / sizeof(H);
+    constexpr int most = 16 / sizeof(H);
     const SumRows<H, X> source{cuda::rows<H>(sum), cuda::rows<const H>(h), cuda::rows<const X>(x)};
     const int64_t n_rows = y.rows();
-    const bool vectors = cuda::aligned<V>(source.sum, n_rows) && cuda::aligned<V>(source.h, n_rows) && cuda::aligned<V>(source.x, n_rows);
-    cuda::norm_rows<V, false>(q, AddRmsNorm::name, {&sum, &y, &h, &x, &w}, y, cuda::rows<Y>(y), source, w, eps, vectors);
+    const bool fits =
+        cuda::aligned<most>(source.sum, n_rows) && cuda::aligned<most>(source.h, n_rows) && cuda::aligned<most>(source.x, n_rows);
+    cuda::norm_rows<most, false>(q, AddRmsNorm::name, {&sum, &y, &h, &x, &w}, y, cuda::rows<Y>(y), source, w, eps, fits);
   };
   cuda::dispatch_float(y.dtype, [&]<class Y>(cuda::Type<Y> result) {
     if (h.dtype != DType::F32) return run(result, result, result);

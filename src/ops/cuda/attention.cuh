@@ -31,12 +31,16 @@ struct AttentionWork {
 
 /// What a block of a kernel for single tokens is about; token -1: nothing.
 struct DecodeItem {
-  int sequence, token;
+  int sequence, token, position;
 };
 __device__ inline DecodeItem decode_item(const AttentionWork& w, int item) {
-  if (!w.single_tokens) return {w.sequences.of(item), item};
+  if (!w.single_tokens) {
+    const int position = w.sequences.positions[item];  // on its way while the sequence is looked for
+    return {w.sequences.of(item), item, position};
+  }
   const int start = w.sequences.query_start[item];
-  return {item, w.sequences.query_start[item + 1] == start + 1 ? start : -1};
+  if (w.sequences.query_start[item + 1] != start + 1) return {item, -1, 0};
+  return {item, start, w.sequences.positions[start]};
 }
 
 /// Cache blocks begin .. end - 1.

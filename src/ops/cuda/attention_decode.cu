@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(warps * 32) decode_kernel(AttentionWork w) {
   const int first_head = kv_head * w.group + piece * w.tile_heads, heads = min(w.tile_heads, w.group - piece * w.tile_heads);
   const DecodeItem item = decode_item(w, blockIdx.x);
   if (item.token < 0) return;
-  const int position = w.sequences.positions[item.token];
+  const int position = item.position;
   const int32_t* table = w.sequences.blocks(item.sequence);
   const BlockRange range = part_of(blocks_of(w, position), split, w.splits);
   if (range.begin == range.end) return;

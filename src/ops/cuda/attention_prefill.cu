@@ -6,7 +6,7 @@
 namespace infernum::cuda {
 namespace {
 
-constexpr int warps = 4, tile_blocks = 4, tile_keys = tile_blocks * block_tokens;
+constexpr int warps = 4, tile_blocks = 4;
 
 /// M: tiles of 16 rows per warp.
 template <class T, int D, int M>
@@ -46,8 +46,9 @@ __device__ RowTile row_tile(const AttentionWork& w) {
 }
 
 /// Floor: 4 D FLOPs per query row and key. Grid (token tiles, kv heads * pieces of their group).
-/// A block takes up to 64 M rows over all their keys, 64 at a time, the next 64 on their way (FlashAttention-2: Dao 2023).
-template <class T, int D, int M>
+/// A block takes up to 64 M rows over all their keys; while it has 64 in hand, C blocks at a time, the next 64 are on their way
+/// (FlashAttention-2: Dao 2023). M is 2 where registers allow: every key read from shared memory then serves 32 rows.
+template <class T, int D, int M, int C>
 __global__ void __launch_bounds__(warps * 32) prefill_kernel(AttentionWork w) {
   using Shared = PrefillShared<T, D, M>;
   extern __shared__ __align__(16) unsigned char memory[];
@@ -89,49 +90,55 @@ __global__ void __launch_bounds__(warps * 32) prefill_kernel(AttentionWork w) {
     wait_for_copies<0>();
     __syncthreads();  // the stage is there, and nobody reads the other one any more
     if (b + tile_blocks < tile.range.end) load(b + tile_blocks, stage ^ 1);
-    float s[M][2 * tile_blocks][4] = {};
 #pragma unroll
-    for (int d = 0; d < D / 16; d++) {
-      uint32_t q[M][4];
-#pragma unroll
-      for (int m = 0; m < M; m++) query_fragment<T, D>(q[m], own_q + m * 16 * (D + 8), d, lane);
-#pragma unroll
-      for (int i = 0; i < tile_blocks; i++) {
-        uint32_t k[4];
-        shared.ring[stage][i].key_fragments(k, d, lane);
-#pragma unroll
-        for (int m = 0; m < M; m++) {
-          multiply_add<T>(s[m][2 * i], q[m], k[0], k[1]);
-          multiply_add<T>(s[m][2 * i + 1], q[m], k[2], k[3]);
-        }
-      }
-    }
-    const int first_key = b * block_tokens;
-    const bool mask = first_key + tile_keys - 1 > tile.first_position || first_key < newest_oldest || rows < Shared::rows;
-#pragma unroll
-    for (int m = 0; m < M; m++) {
-      float factor[2];
-      state[m].update(w, s[m], first_key, mask, factor, lane);
-#pragma unroll
-      for (int n = 0; n < D / 8; n++)
-#pragma unroll
-        for (int e = 0; e < 4; e++) out[m][n][e] *= factor[e / 2];
-    }
-#pragma unroll
-    for (int i = 0; i < tile_blocks; i++) {
-      uint32_t p[M][4];
-#pragma unroll
-      for (int m = 0; m < M; m++)
-#pragma unroll
-        for (int e = 0; e < 4; e++) p[m][e] = pair_of<T>(s[m][2 * i + e / 2][e % 2 * 2], s[m][2 * i + e / 2][e % 2 * 2 + 1]);
+    for (int first = 0; first < tile_blocks; first += C) {
+      if (first > 0 && b + first >= tile.range.end) break;
+      const BlockTile<T, D>* keys = shared.ring[stage] + first;
+      float s[M][2 * C][4] = {};
 #pragma unroll
       for (int d = 0; d < D / 16; d++) {
-        uint32_t v[4];
-        shared.ring[stage][i].value_fragments(v, d, lane);
+        uint32_t q[M][4];
 #pragma unroll
-        for (int m = 0; m < M; m++) {
-          multiply_add<T>(out[m][2 * d], p[m], v[0], v[1]);
-          multiply_add<T>(out[m][2 * d + 1], p[m], v[2], v[3]);
+        for (int m = 0; m < M; m++) query_fragment<T, D>(q[m], own_q + m * 16 * (D + 8), d, lane);
+#pragma unroll
+        for (int i = 0; i < C; i++) {
+          uint32_t k[4];
+          keys[i].key_fragments(k, d, lane);
+#pragma unroll
+          for (int m = 0; m < M; m++) {
+            multiply_add<T>(s[m][2 * i], q[m], k[0], k[1]);
+            multiply_add<T>(s[m][2 * i + 1], q[m], k[2], k[3]);
+          }
+        }
+      }
+      const int first_key = (b + first) * block_tokens;
+      const bool mask = first_key + C * block_tokens - 1 > tile.first_position || first_key < newest_oldest || rows < Shared::rows;
+#pragma unroll
+      for (int m = 0; m < M; m++) {
+        float factor[2];
+        state[m].update(w, s[m], first_key, mask, factor, lane);
+        if (__any_sync(0xffffffffu, factor[0] != 1 || factor[1] != 1))
+#pragma unroll
+          for (int n = 0; n < D / 8; n++)
+#pragma unroll
+            for (int e = 0; e < 4; e++) out[m][n][e] *= factor[e / 2];
+      }
+#pragma unroll
+      for (int i = 0; i < C; i++) {
+        uint32_t p[M][4];
+#pragma unroll
+        for (int m = 0; m < M; m++)
+#pragma unroll
+          for (int e = 0; e < 4; e++) p[m][e] = pair_of<T>(s[m][2 * i + e / 2][e % 2 * 2], s[m][2 * i + e / 2][e % 2 * 2 + 1]);
+#pragma unroll
+        for (int d = 0; d < D / 16; d++) {
+          uint32_t v[4];
+          keys[i].value_fragments(v, d, lane);
+#pragma unroll
+          for (int m = 0; m < M; m++) {
+            multiply_add<T>(out[m][2 * d], p[m], v[0], v[1]);
+            multiply_add<T>(out[m][2 * d + 1], p[m], v[2], v[3]);
+          }
         }
       }
     }
@@ -154,14 +161,14 @@ __global__ void __launch_bounds__(warps * 32) prefill_kernel(AttentionWork w) {
     }
 }
 
-template <class T, int D, int M>
+template <class T, int D, int M, int C>
 void submit(Queue<Cuda>& queue, AttentionWork w, int64_t tokens) {
   constexpr int rows = PrefillShared<T, D, M>::rows;
   const int needed = (w.group + rows - 1) / rows;
   w.tile_heads = (w.group + needed - 1) / needed;
   w.tile_tokens = rows / w.tile_heads;
   const int pieces = (w.group + w.tile_heads - 1) / w.tile_heads;
-  launch(queue, Attention::name, prefill_kernel<T, D, M>,
+  launch(queue, Attention::name, prefill_kernel<T, D, M, C>,
          {dim3(static_cast<unsigned>(tile_count(tokens, w.sequences.count, w.tile_tokens)), static_cast<unsigned>(w.kv_heads * pieces)),
           warps * 32, sizeof(PrefillShared<T, D, M>)},
          {}, w);
@@ -171,15 +178,17 @@ void submit(Queue<Cuda>& queue, AttentionWork w, int64_t tokens) {
 
 bool attend_prefill(Queue<Cuda>& queue, const AttentionWork& w, DType cache, int64_t tokens) {
   bool done = true;
+  // Tiles of 128 rows, if there are enough of them for the device.
+  const bool large = tokens * w.heads >= 128 * 2 * queue.properties.multiprocessors;
   const auto by_dim = [&](auto type) {
     using T = typename decltype(type)::type;
     switch (w.key_dim) {
-      case 64: return submit<T, 64, 2>(queue, w, tokens);
-      case 80: return submit<T, 80, 1>(queue, w, tokens);
-      case 96: return submit<T, 96, 1>(queue, w, tokens);
-      case 128: return submit<T, 128, 1>(queue, w, tokens);
-      case 192: return submit<T, 192, 1>(queue, w, tokens);
-      case 256: return submit<T, 256, 1>(queue, w, tokens);
+      case 64: return large ? submit<T, 64, 2, 4>(queue, w, tokens) : submit<T, 64, 1, 4>(queue, w, tokens);
+      case 80: return submit<T, 80, 1, 4>(queue, w, tokens);
+      case 96: return submit<T, 96, 1, 4>(queue, w, tokens);
+      case 128: return large ? submit<T, 128, 2, 2>(queue, w, tokens) : submit<T, 128, 1, 4>(queue, w, tokens);
+      case 192: return submit<T, 192, 1, 4>(queue, w, tokens);
+      case 256: return submit<T, 256, 1, 4>(queue, w, tokens);
       default: done = false;
     }
   };

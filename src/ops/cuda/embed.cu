@@ -19,7 +19,10 @@ __global__ void embed_blocks_kernel(cuda::Rows<float> y, const Block* table, int
   for (int64_t t = cuda::first_row(); t < n_rows; t += cuda::row_step()) {
     cuda::Pack<float, 8> out;
     cuda::dequantize8(table + ids[t] * blocks_per_row + c / block_elements, static_cast<int>(c % block_elements) / 8, out.values);
-    cuda::store<8>(y[t] + c, out, cols - c, vectors);
+    if (vectors)
+      cuda::store<8>(y[t] + c, out);
+    else
+      for (int i = 0; i < 8; i++) y[t][c + i] = out.values[i];
   }
 }
 

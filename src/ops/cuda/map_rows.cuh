@@ -25,44 +25,61 @@ Rows<T> repeated(const View<Cuda>& v) {
   return {static_cast<T*>(v.data), 0};
 }
 
-/// p[0 .. V-1] as floats, zeros from `count` on; one wide access where `vectors` says that p is aligned.
+/// p[0 .. V-1]; V of 1, or p aligned as aligned() tells.
 template <int V, class T>
-__device__ Pack<float, V> load(const T* p, int64_t count, bool vectors) {
+__device__ Pack<std::remove_const_t<T>, V> load_raw(T* p) {
+  return *reinterpret_cast<const Pack<std::remove_const_t<T>, V>*>(p);
+}
+template <int V, class T>
+__device__ Pack<float, V> widen(const Pack<T, V>& raw) {
   Pack<float, V> x;
-  if (vectors && count >= V) {
-    const auto raw = *reinterpret_cast<const Pack<T, V>*>(p);
 #pragma unroll
-    for (int i = 0; i < V; i++) x.values[i] = to_float(raw.values[i]);
-  } else {
-#pragma unroll
-    for (int i = 0; i < V; i++) x.values[i] = i < count ? to_float(p[i]) : 0.f;
-  }
+  for (int i = 0; i < V; i++) x.values[i] = to_float(raw.values[i]);
   return x;
 }
-
 template <int V, class T>
-__device__ void store(T* p, const Pack<float, V>& x, int64_t count, bool vectors) {
-  if (vectors && count >= V) {
-    Pack<T, V> raw;
-#pragma unroll
-    for (int i = 0; i < V; i++) raw.values[i] = from_float<T>(x.values[i]);
-    // As words: nvcc splits some assignments of the struct into its elements.
-    using Word = std::conditional_t<sizeof raw == 8, uint2, uint4>;
-    static_assert(sizeof raw % sizeof(Word) == 0);
-#pragma unroll
-    for (size_t i = 0; i < sizeof raw / sizeof(Word); i++) {
-      Word word;
-      memcpy(&word, reinterpret_cast<const char*>(&raw) + i * sizeof word, sizeof word);
-      reinterpret_cast<Word*>(p)[i] = word;
-    }
+__device__ Pack<float, V> load(T* p) {
+  return widen(load_raw<V>(p));
+}
+
+/// The 32 bits of one float, or of two neighbours as 16-bit floats.
+template <class T>
+__device__ uint32_t word_of(const float* x) {
+  if constexpr (std::is_same_v<T, float>) {
+    return __float_as_uint(*x);
   } else {
-#pragma unroll
-    for (int i = 0; i < V; i++)
-      if (i < count) p[i] = from_float<T>(x.values[i]);
+    uint32_t bits;
+    if constexpr (std::is_same_v<T, __half>) {
+      const __half2 pair = __floats2half2_rn(x[0], x[1]);
+      memcpy(&bits, &pair, sizeof bits);
+    } else {
+      const __nv_bfloat162 pair = __floats2bfloat162_rn(x[0], x[1]);
+      memcpy(&bits, &pair, sizeof bits);
+    }
+    return bits;
   }
 }
 
-/// Whether V elements from any multiple of V on, in each of `n` rows, are aligned for load() and store().
+/// The inverse of load(). By words and __stwb, since nvcc splits some assignments of packs into their elements.
+template <int V, class T>
+__device__ void store(T* p, const Pack<float, V>& x) {
+  if constexpr (V == 1) {
+    *p = from_float<T>(x.values[0]);
+  } else {
+    constexpr int in_word = 4 / sizeof(T), words = V / in_word;
+    static_assert(words == 2 || words % 4 == 0);
+    const auto word = [&](int i) { return word_of<T>(x.values + i * in_word); };
+    if constexpr (words == 2) {
+      __stwb(reinterpret_cast<uint2*>(p), make_uint2(word(0), word(1)));
+    } else {
+#pragma unroll
+      for (int i = 0; i < words; i += 4)
+        __stwb(reinterpret_cast<uint4*>(p) + i / 4, make_uint4(word(i), word(i + 1), word(i + 2), word(i + 3)));
+    }
+  }
+}
+
+/// Whether load() and store() may take V elements from any multiple of V on, in each of `n` rows.
 template <int V, class T>
 bool aligned(const Rows<T>& rows, int64_t n) {
   constexpr size_t bytes = std::min<size_t>(sizeof(T) * V, 16);
@@ -71,6 +88,20 @@ bool aligned(const Rows<T>& rows, int64_t n) {
 template <int V, class T>
 bool aligned(const IndexedRows<T>& rows, int64_t) {
   return aligned<V>(Rows<T>{rows.data, rows.stride}, 2);  // even one row may lie anywhere
+}
+
+/// An int as a type.
+template <int V>
+struct Width {
+  static constexpr int value = V;
+};
+/// Calls f(Width<V>{}) where whole packs of V fit, else f(Width<1>{}).
+template <int V, class F>
+void with_width(bool fits, const F& f) {
+  if (fits)
+    f(Width<V>{});
+  else
+    f(Width<1>{});
 }
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -98,30 +129,32 @@ __device__ auto function_of_row(const F& f, int64_t r) {
 
 /// Floor: bytes of y and of the inputs. Grid: V columns a thread, rows in y; no thread waits for another.
 template <int V, class F, class Y, class... In>
-__global__ void map_rows_kernel(Rows<Y> y, int64_t n_rows, int64_t cols, bool vectors, F f, In... in) {
+__global__ void map_rows_kernel(Rows<Y> y, int64_t n_rows, int64_t cols, F f, In... in) {
   begin_early();
-  const int64_t c = first_unit() * V, count = cols - c;
-  if (count <= 0) return;
+  const int64_t c = first_unit() * V;
+  if (c >= cols) return;
   for (int64_t r = first_row(); r < n_rows; r += row_step()) {
     const auto g = function_of_row(f, r);
     const auto apply = [&](const auto&... x) {
       Pack<float, V> out;
 #pragma unroll
       for (int i = 0; i < V; i++) out.values[i] = g(x.values[i]...);
-      store<V>(y[r] + c, out, count, vectors);
+      store<V>(y[r] + c, out);
     };
-    apply(load<V>(in[r] + c, count, vectors)...);
+    apply(load<V>(in[r] + c)...);
   }
 }
 
 template <class F, class Y, class... In>
 void map_rows(Queue<Cuda>& q, std::string_view op, std::initializer_list<const View<Cuda>*> shown, int64_t n_rows, int64_t cols, const F& f,
               Rows<Y> y, In... in) {
-  constexpr int V = 16 / std::max({sizeof(Y), sizeof(*in.data)...});
-  const bool vectors = aligned<V>(y, n_rows) && (aligned<V>(in, n_rows) && ...);
-  Grid grid = row_grid(n_rows, ceil_div(cols, V));
-  grid.early = true;
-  launch(q, op, map_rows_kernel<V, F, Y, In...>, grid, shown, y, n_rows, cols, vectors, f, in...);
+  constexpr int most = 16 / std::max({sizeof(Y), sizeof(*in.data)...});
+  const bool fits = cols % most == 0 && aligned<most>(y, n_rows) && (aligned<most>(in, n_rows) && ...);
+  with_width<most>(fits, [&]<int V>(Width<V>) {
+    Grid grid = row_grid(n_rows, ceil_div(cols, V));
+    grid.early = true;
+    launch(q, op, map_rows_kernel<V, F, Y, In...>, grid, shown, y, n_rows, cols, f, in...);
+  });
 }
 
 inline bool packed(const View<Cuda>& v) { return v.stride == v.cols() || v.rows() <= 1; }

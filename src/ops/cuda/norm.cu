@@ -10,9 +10,10 @@ void norm(Queue<Cuda>& q, std::string_view op, const View<Cuda>& y, const View<C
   check(x.dtype == y.dtype || x.dtype == DType::F32, "norm: the result is of x's dtype, or x is F32", op, info(y.dtype).name,
         info(x.dtype).name);
   const auto run = [&]<class Y, class X>(cuda::Type<Y>, cuda::Type<X>) {
-    constexpr int V = 16 / sizeof(X);
+    constexpr int most = 16 / sizeof(X);
     const auto in = cuda::rows<const X>(x);
-    cuda::norm_rows<V, centered>(q, op, {&y, &x, &w}, y, cuda::rows<Y>(y), cuda::InputRows<X>{in}, w, eps, cuda::aligned<V>(in, x.rows()));
+    cuda::norm_rows<most, centered>(q, op, {&y, &x, &w}, y, cuda::rows<Y>(y), cuda::InputRows<X>{in}, w, eps,
+                                    cuda::aligned<most>(in, x.rows()));
   };
   cuda::dispatch_float(y.dtype, [&]<class Y>(cuda::Type<Y> type) {
     if (x.dtype == DType::F32)

@@ -39,9 +39,9 @@ __device__ void rotate(Pack<float, V>& a, Pack<float, V>& b, const Pack<float, V
 /// half / V of them pairs. y may be x: a thread reads its elements before it writes them.
 template <int V, bool interleaved, class T>
 __global__ void rope_kernel(Rows<T> y, Rows<const T> x, Rows<const float> table, int64_t n_rows, unsigned heads, unsigned head_dim,
-                            unsigned half, bool vectors) {
+                            unsigned half) {
   cuda::begin_early();
-  const unsigned pair_units = (half + V - 1) / V, rest = head_dim - 2 * half, units = pair_units + (rest + V - 1) / V;
+  const unsigned pair_units = half / V, units = (head_dim - half) / V;
   const auto j = static_cast<unsigned>(cuda::first_unit());
   const unsigned head = j / units, unit = j % units;
   if (head >= heads) return;
@@ -49,44 +49,50 @@ __global__ void rope_kernel(Rows<T> y, Rows<const T> x, Rows<const float> table,
     const T* in = x[t] + int64_t{head} * head_dim;
     T* out = y[t] + int64_t{head} * head_dim;
     if (unit >= pair_units) {
-      const unsigned c = (unit - pair_units) * V;
-      store<V>(out + 2 * half + c, load<V>(in + 2 * half + c, rest - c, vectors), rest - c, vectors);
+      const unsigned c = half + unit * V;
+      store<V>(out + c, load<V>(in + c));
       continue;
     }
-    const unsigned i = unit * V, count = half - i;
-    const auto cosine = load<V>(table[t] + i, count, vectors), sine = load<V>(table[t] + half + i, count, vectors);
-    if constexpr (interleaved) {
-      auto pairs = load<2 * V>(in + 2 * i, 2 * count, vectors);
+    const unsigned i = unit * V;
+    const auto cosine = load<V>(table[t] + i), sine = load<V>(table[t] + half + i);
+    if constexpr (interleaved && V == 1) {
+      auto a = load<V>(in + 2 * i), b = load<V>(in + 2 * i + 1);
+      rotate(a, b, cosine, sine);
+      store<V>(out + 2 * i, a);
+      store<V>(out + 2 * i + 1, b);
+    } else if constexpr (interleaved) {
+      auto pairs = load<2 * V>(in + 2 * i);
       Pack<float, V> a, b;
 #pragma unroll
       for (int k = 0; k < V; k++) a.values[k] = pairs.values[2 * k], b.values[k] = pairs.values[2 * k + 1];
       rotate(a, b, cosine, sine);
 #pragma unroll
       for (int k = 0; k < V; k++) pairs.values[2 * k] = a.values[k], pairs.values[2 * k + 1] = b.values[k];
-      store<2 * V>(out + 2 * i, pairs, 2 * count, vectors);
+      store<2 * V>(out + 2 * i, pairs);
     } else {
-      auto a = load<V>(in + i, count, vectors), b = load<V>(in + half + i, count, vectors);
+      auto a = load<V>(in + i), b = load<V>(in + half + i);
       rotate(a, b, cosine, sine);
-      store<V>(out + i, a, count, vectors);
-      store<V>(out + half + i, b, count, vectors);
+      store<V>(out + i, a);
+      store<V>(out + half + i, b);
     }
   }
 }
 
 template <class T, bool interleaved>
 void rope(Queue<Cuda>& q, const View<Cuda>& y, const View<Cuda>& x, const View<Cuda>& table, int64_t head_dim) {
-  constexpr int V = 16 / sizeof(T);
+  constexpr int most = 16 / sizeof(T);
   const int64_t n_rows = y.rows(), half = table.cols() / 2, heads = x.cols() / head_dim;
   const auto out = cuda::rows<T>(y);
   const auto in = cuda::rows<const T>(x);
   const auto angles = cuda::rows<const float>(table);
-  const bool vectors = head_dim % V == 0 && half % V == 0 && cuda::aligned<V>(out, n_rows) && cuda::aligned<V>(in, n_rows) &&
-                       cuda::aligned<V>(angles, n_rows);
-  const int64_t units = cuda::ceil_div(half, V) + cuda::ceil_div(head_dim - 2 * half, V);
-  check(heads * units < int64_t{1} << 31, "rope: a row too long", x.cols());
-  Grid grid = cuda::row_grid(n_rows, heads * units);
-  grid.early = true;
-  launch(q, Rope::name, rope_kernel<V, interleaved, T>, grid, {&y, &x, &table}, out, in, angles, n_rows, heads, head_dim, half, vectors);
+  check(x.cols() < int64_t{1} << 31, "rope: a row too long", x.cols());
+  const bool fits = head_dim % most == 0 && half % most == 0 && cuda::aligned<most>(out, n_rows) && cuda::aligned<most>(in, n_rows) &&
+                    cuda::aligned<most>(angles, n_rows);
+  cuda::with_width<most>(fits, [&]<int V>(cuda::Width<V>) {
+    Grid grid = cuda::row_grid(n_rows, heads * ((head_dim - half) / V));
+    grid.early = true;
+    launch(q, Rope::name, rope_kernel<V, interleaved, T>, grid, {&y, &x, &table}, out, in, angles, n_rows, heads, head_dim, half);
+  });
 }
 
 }  // namespace

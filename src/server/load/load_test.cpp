@@ -318,6 +318,7 @@ TEST(Report, PlotsEveryPointAndEscapesText) {
   for (size_t at = svg.find("<circle"); at != std::string::npos; at = svg.find("<circle", at + 1)) marks++;
   EXPECT_EQ(marks, 3u * (3 + 3 + 3 + 2 + 1 + 1));
   EXPECT_THAT(svg, testing::AllOf(Not(HasSubstr("nan")), Not(HasSubstr("inf")), HasSubstr("prefers-color-scheme")));
+  EXPECT_THAT(svg.substr(svg.find("Failed requests")), testing::AllOf(HasSubstr(">100<"), Not(HasSubstr(">120<")))) << "where none failed";
   EXPECT_THAT(report_html(report), testing::AllOf(HasSubstr("<table>"), HasSubstr("</svg>")));
   Report one = report;
   one.points.resize(1);

@@ -61,7 +61,6 @@ struct Axis {
   std::vector<double> ticks;
 
   Axis(double smallest, double largest, double much) : log(smallest > 0 && largest / smallest > much) {
-    if (!(largest > 0)) largest = 1;
     if (log) {
       low = smallest / 1.15, high = largest * 1.15;
       for (double power = std::pow(10, std::floor(std::log10(low))); power <= high; power *= 10)
@@ -72,7 +71,7 @@ struct Axis {
       }
     } else {
       const double step = nice_step(largest, 5);
-      low = 0, high = step * std::ceil(largest / step * 1.0001);
+      low = 0, high = step * std::ceil(largest / step * 0.9999);
       for (int i = 0; step * i <= high * 1.0001; i++) ticks.push_back(step * i);
     }
   }
@@ -132,6 +131,7 @@ void draw_panel(std::string& out, const Report& report, const Panel& panel, doub
       smallest = std::min(smallest, series.value(point)), largest = std::max(largest, series.value(point));
     }
   }
+  if (!(largest > 0)) largest = panel.unit == "%" ? 100 : 1;
   const Axis x(least_load, most_load, 12), y(smallest, largest, 60);
   out += "<g transform=\"translate(" + place(left) + ' ' + place(top) + ")\">\n";
   out += "<text class=\"title\" x=\"" + place(kLeft) + "\" y=\"22\">" + escaped(panel.title) + " <tspan class=\"unit\">" + panel.unit +

@@ -28,7 +28,7 @@ struct Asked {
   // How far.
   std::optional<int64_t> max_completion_tokens, max_tokens, min_tokens, n, best_of;
   std::vector<std::string> stop, bad_words;
-  std::vector<int32_t> stop_token_ids;
+  std::vector<int32_t> stop_token_ids, logprob_token_ids;
   std::optional<bool> ignore_eos, include_stop_str_in_output;
   // How tokens are chosen.
   std::optional<double> temperature, top_p, min_p, typical_p, repetition_penalty, frequency_penalty, presence_penalty;

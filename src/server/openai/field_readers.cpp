@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "server/json_writer.h"
 #include "server/openai/api_error.h"
 
 namespace infernum::server::openai {
@@ -13,14 +14,42 @@ namespace {
 
 namespace dom = simdjson::dom;
 
+/// What was sent in place of something else. No text of it: that may be a prompt.
+std::string kind_of(const Json& value) {
+  std::string digits;
+  switch (value.type()) {
+    case dom::element_type::BOOL: return bool(value) ? "true" : "false";
+    case dom::element_type::INT64: return std::to_string(int64_t(value));
+    case dom::element_type::UINT64: return std::to_string(uint64_t(value));
+    case dom::element_type::DOUBLE: append_number(digits, double(value)); return digits;
+    case dom::element_type::STRING: return "a string";
+    case dom::element_type::ARRAY: return "a list";
+    case dom::element_type::OBJECT: return "an object";
+    default: return "null";
+  }
+}
+
+[[noreturn]] void refuse_kind(const Json& value, std::string_view param, const std::string& wanted) {
+  refuse_value(param, "must be " + wanted + ", but is " + kind_of(value));
+}
+
 dom::array as_list(const Json& value, std::string_view param) {
-  if (!value.is_array()) refuse_value(param, "must be a list");
+  if (!value.is_array()) refuse_kind(value, param, "a list");
   return dom::array(value);
 }
 
 dom::object as_object(const Json& value, std::string_view param) {
-  if (!value.is_object()) refuse_value(param, "must be an object");
+  if (!value.is_object()) refuse_kind(value, param, "an object");
   return dom::object(value);
+}
+
+[[noreturn]] void refuse_count(std::string_view param, size_t count, size_t most, const std::string& what) {
+  refuse_value(param, "has " + std::to_string(count) + " " + what + "; " + std::to_string(most) + " are allowed");
+}
+
+void check_bytes(const std::string& text, const std::string& param, size_t most) {
+  if (text.empty()) refuse_value(param, "must not be empty");
+  if (text.size() > most) refuse_value(param, "has " + std::to_string(text.size()) + " bytes; " + std::to_string(most) + " are allowed");
 }
 
 int32_t read_id(const Json& value, const std::string& param, const DecodeLimits& limits) {
@@ -44,17 +73,27 @@ TokenIds read_ids(const dom::array& list, std::string_view param, const DecodeLi
 }
 
 std::vector<std::string> read_strings(const dom::array& list, std::string_view param, size_t most) {
+  if (list.size() > most) refuse_count(param, list.size(), most, "entries");
   std::vector<std::string> strings;
   for (const dom::element item : list) {
-    if (strings.size() == most) refuse_value(param, "has more than " + std::to_string(most) + " entries");
     strings.push_back(read_string(item, element_path(param, strings.size())));
   }
   return strings;
 }
 
-bool one_of(const Json& value, std::string_view param, std::initializer_list<std::string_view> words) {
+using Words = std::initializer_list<std::string_view>;
+
+bool one_of(const Json& value, std::string_view param, Words words) {
   const std::string word = read_string(value, param);
   return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+/// One of `words`, else 400 that lists them.
+std::string read_word(const Json& value, std::string_view param, Words words) {
+  if (one_of(value, param, words)) return std::string(std::string_view(value));
+  std::string all;
+  for (const auto word : words) all += (all.empty() ? "" : word.data() == std::rbegin(words)->data() ? " or " : ", ") + std::string(word);
+  refuse_value(param, "must be " + all + ", but is " + std::string(std::string_view(value).substr(0, 40)));
 }
 
 bool asks_for_nothing(const Json& value) {
@@ -80,6 +119,11 @@ void refuse_unsupported(std::string_view param, const std::string& why) {
   throw ApiError{400, std::string(param) + ": " + why, "unsupported_parameter", std::string(param)};
 }
 
+void unknown_field(const std::string& name, const DecodeLimits& limits, Asked& asked) {
+  if (limits.strict_fields) throw ApiError{400, name + ": there is no such field here (--strict-fields)", "unknown_parameter", name};
+  asked.unknown.push_back(name);
+}
+
 std::string element_path(std::string_view list, size_t index) { return std::string(list) + "." + std::to_string(index); }
 
 int64_t read_integer(const Json& value, std::string_view param, double min, double max) {
@@ -89,7 +133,7 @@ int64_t read_integer(const Json& value, std::string_view param, double min, doub
   } else if (value.is_double() && std::trunc(double(value)) == double(value) && std::abs(double(value)) < 0x1p63) {
     number = static_cast<int64_t>(double(value));
   } else {
-    refuse_value(param, value.is_number() ? "must be an integer of 64 bits" : "must be an integer");
+    refuse_kind(value, param, value.is_number() ? "an integer of 64 bits" : "an integer");
   }
   if (static_cast<double>(number) < min || static_cast<double>(number) > max) {
     Field range;
@@ -103,37 +147,43 @@ int64_t read_integer(const Json& value, std::string_view param, double min, doub
 double read_number(const Json& value, std::string_view param) {
   if (value.is_int64()) return static_cast<double>(int64_t(value));
   if (value.is_uint64()) return static_cast<double>(uint64_t(value));
-  if (!value.is_double()) refuse_value(param, "must be a number");
+  if (!value.is_double()) refuse_kind(value, param, "a number");
   return double(value);
 }
 
 bool read_boolean(const Json& value, std::string_view param) {
-  if (!value.is_bool()) refuse_value(param, "must be true or false");
+  if (!value.is_bool()) refuse_kind(value, param, "true or false");
   return bool(value);
 }
 
 std::string read_string(const Json& value, std::string_view param) {
-  if (!value.is_string()) refuse_value(param, "must be a string");
+  if (!value.is_string()) refuse_kind(value, param, "a string");
   return std::string(std::string_view(value));
 }
 
 void read_stop(const Json& value, const Field& field, const DecodeLimits& limits, Asked& asked) {
-  if (!value.is_string() && !value.is_array()) refuse_value(field.name, "must be a string or a list of strings");
+  if (!value.is_string() && !value.is_array()) refuse_kind(value, field.name, "a string or a list of strings");
   if (value.is_string())
     asked.stop = {read_string(value, field.name)};
   else
     asked.stop = read_strings(as_list(value, field.name), field.name, limits.stops);
-  for (size_t i = 0; i < asked.stop.size(); i++) {
-    const std::string param = value.is_string() ? std::string(field.name) : element_path(field.name, i);
-    if (asked.stop[i].empty()) refuse_value(param, "must not be empty");
-    if (asked.stop[i].size() > limits.stop_bytes) refuse_value(param, "is longer than " + std::to_string(limits.stop_bytes) + " bytes");
-  }
+  for (size_t i = 0; i < asked.stop.size(); i++)
+    check_bytes(asked.stop[i], value.is_string() ? std::string(field.name) : element_path(field.name, i), limits.stop_bytes);
 }
 
 void read_stop_token_ids(const Json& value, const Field& field, const DecodeLimits& limits, Asked& asked) {
   const dom::array list = as_list(value, field.name);
-  if (list.size() > limits.logit_bias) refuse_value(field.name, "has more than " + std::to_string(limits.logit_bias) + " ids");
+  if (list.size() > limits.logit_bias) refuse_count(field.name, list.size(), limits.logit_bias, "ids");
   asked.stop_token_ids = read_ids(list, field.name, limits);
+}
+
+void read_logprob_token_ids(const Json& value, const Field& field, const DecodeLimits& limits, Asked& asked) {
+  const dom::array list = as_list(value, field.name);
+  if (list.size() > limits.logit_bias) refuse_count(field.name, list.size(), limits.logit_bias, "ids");
+  asked.logprob_token_ids.clear();
+  for (const int32_t id : read_ids(list, field.name, limits))
+    if (std::find(asked.logprob_token_ids.begin(), asked.logprob_token_ids.end(), id) == asked.logprob_token_ids.end())
+      asked.logprob_token_ids.push_back(id);
 }
 
 void read_allowed_token_ids(const Json& value, const Field& field, const DecodeLimits& limits, Asked& asked) {
@@ -143,23 +193,21 @@ void read_allowed_token_ids(const Json& value, const Field& field, const DecodeL
 
 void read_bad_words(const Json& value, const Field& field, const DecodeLimits& limits, Asked& asked) {
   asked.bad_words = read_strings(as_list(value, field.name), field.name, limits.bad_words);
-  for (size_t i = 0; i < asked.bad_words.size(); i++)
-    if (asked.bad_words[i].empty()) refuse_value(element_path(field.name, i), "must not be empty");
+  for (size_t i = 0; i < asked.bad_words.size(); i++) check_bytes(asked.bad_words[i], element_path(field.name, i), limits.stop_bytes);
 }
 
 void read_logit_bias(const Json& value, const Field& field, const DecodeLimits& limits, Asked& asked) {
   const dom::object map = as_object(value, field.name);
+  if (map.size() > limits.logit_bias) refuse_count(field.name, map.size(), limits.logit_bias, "entries");
   for (const auto [key, item] : map) {
     const std::string param = std::string(field.name) + "." + std::string(key.substr(0, 32));
-    if (asked.logit_bias.size() == limits.logit_bias)
-      refuse_value(field.name, "has more than " + std::to_string(limits.logit_bias) + " entries");
     const bool digits =
         !key.empty() && key.size() <= 10 && std::all_of(key.begin(), key.end(), [](char c) { return c >= '0' && c <= '9'; });
     const int64_t id = digits ? std::stoll(std::string(key)) : -1;
     if (id < 0 || id >= limits.vocab_size)
       refuse_value(param, "is no token of the vocabulary: ids are 0 to " + std::to_string(limits.vocab_size - 1));
     const double bias = read_number(item, param);
-    if (!(bias >= -100 && bias <= 100)) refuse_value(param, "must be -100 to 100");
+    if (!(bias >= -100 && bias <= 100)) refuse_kind(item, param, "-100 to 100");
     asked.logit_bias.emplace_back(static_cast<int32_t>(id), static_cast<float>(bias));
   }
 }
@@ -173,12 +221,10 @@ void read_stream_options(const Json& value, const Field& field, const DecodeLimi
       asked.include_usage = read_boolean(item, param);
     else if (key == "continuous_usage_stats")
       asked.continuous_usage_stats = read_boolean(item, param);
-    else if (key == "include_obfuscation")
-      read_boolean(item, param);
-    else if (limits.strict_fields)
-      throw ApiError{400, "there is no such field", "unknown_parameter", param};
-    else
-      asked.unknown.push_back(param);
+    else if (key == "include_obfuscation") {
+      if (read_boolean(item, param)) asked.without_effect.push_back(param);
+    } else
+      unknown_field(param, limits, asked);
   }
 }
 
@@ -188,14 +234,14 @@ void read_prompt(const Json& value, const Field& field, const DecodeLimits& limi
     asked.prompts = {read_string(value, field.name)};
     return;
   }
-  if (!value.is_array()) refuse_value(field.name, "must be a string, a list of strings, a list of token ids or a list of such lists");
+  if (!value.is_array()) refuse_kind(value, field.name, "a string, a list of strings, a list of token ids or a list of such lists");
   const dom::array list(value);
   if (list.size() == 0) refuse_value(field.name, "must not be empty");
   if (list.at(0).is_number()) {
     asked.prompts = {read_ids(list, field.name, limits)};
     return;
   }
-  if (list.size() > limits.prompts) refuse_value(field.name, "has more than " + std::to_string(limits.prompts) + " prompts");
+  if (list.size() > limits.prompts) refuse_count(field.name, list.size(), limits.prompts, "prompts");
   const bool texts = list.at(0).is_string();
   for (const dom::element item : list) {
     const std::string param = element_path(field.name, asked.prompts.size());
@@ -213,8 +259,7 @@ void read_tokens(const Json& value, const Field& field, const DecodeLimits& limi
 }
 
 void read_truncation_side(const Json& value, const Field& field, const DecodeLimits&, Asked& asked) {
-  if (!one_of(value, field.name, {"left", "right"})) refuse_value(field.name, "must be left or right");
-  asked.truncate_right = std::string_view(value) == "right";
+  asked.truncate_right = read_word(value, field.name, {"left", "right"}) == "right";
 }
 
 void read_infernum(const Json& value, const Field& field, const DecodeLimits& limits, Asked& asked) {
@@ -223,10 +268,8 @@ void read_infernum(const Json& value, const Field& field, const DecodeLimits& li
     if (item.is_null()) continue;
     if (key == "timings")
       asked.timings = read_boolean(item, param);
-    else if (limits.strict_fields)
-      throw ApiError{400, "there is no such field", "unknown_parameter", param};
     else
-      asked.unknown.push_back(param);
+      unknown_field(param, limits, asked);
   }
 }
 
@@ -248,19 +291,16 @@ void read_cache_salt(const Json& value, const Field& field, const DecodeLimits&,
 }
 
 void read_reasoning_effort(const Json& value, const Field& field, const DecodeLimits&, Asked& asked) {
-  if (!one_of(value, field.name, {"none", "minimal", "low", "medium", "high", "xhigh", "max"}))
-    refuse_value(field.name, "must be one of none, minimal, low, medium, high, xhigh and max");
-  asked.reasoning_effort = std::string(std::string_view(value));
+  asked.reasoning_effort = read_word(value, field.name, {"none", "minimal", "low", "medium", "high", "xhigh", "max"});
 }
 
 void read_verbosity(const Json& value, const Field& field, const DecodeLimits&, Asked& asked) {
-  if (!one_of(value, field.name, {"low", "medium", "high"})) refuse_value(field.name, "must be low, medium or high");
-  asked.verbosity = std::string(std::string_view(value));
+  asked.verbosity = read_word(value, field.name, {"low", "medium", "high"});
 }
 
 void read_documents(const Json& value, const Field& field, const DecodeLimits& limits, Asked& asked) {
   const dom::array list = as_list(value, field.name);
-  if (list.size() > limits.messages) refuse_value(field.name, "has more than " + std::to_string(limits.messages) + " entries");
+  if (list.size() > limits.messages) refuse_count(field.name, list.size(), limits.messages, "entries");
   size_t i = 0;
   for (const dom::element item : list) as_object(item, element_path(field.name, i++));
   asked.documents = std::make_shared<const nlohmann::ordered_json>(to_document(value));
@@ -338,7 +378,7 @@ void refuse_modalities(const Json& value, const Field& field, const DecodeLimits
 }
 
 void check_metadata(const Json& value, const Field& field, const DecodeLimits&, Asked&) {
-  if (as_object(value, field.name).size() > 16) refuse_value(field.name, "has more than 16 keys");
+  if (const size_t keys = as_object(value, field.name).size(); keys > 16) refuse_count(field.name, keys, 16, "keys");
 }
 
 void check_object(const Json& value, const Field& field, const DecodeLimits&, Asked&) { as_object(value, field.name); }
@@ -346,8 +386,7 @@ void check_string(const Json& value, const Field& field, const DecodeLimits&, As
 void check_boolean(const Json& value, const Field& field, const DecodeLimits&, Asked&) { read_boolean(value, field.name); }
 
 void check_service_tier(const Json& value, const Field& field, const DecodeLimits&, Asked&) {
-  if (!one_of(value, field.name, {"auto", "default", "flex", "scale", "priority", "fast"}))
-    refuse_value(field.name, "must be one of auto, default, flex, scale, priority and fast");
+  read_word(value, field.name, {"auto", "default", "flex", "scale", "priority", "fast"});
 }
 
 }  // namespace infernum::server::openai

@@ -15,11 +15,14 @@ int64_t read_integer(const Json& value, std::string_view param, double min = -kA
 double read_number(const Json& value, std::string_view param);
 bool read_boolean(const Json& value, std::string_view param);
 std::string read_string(const Json& value, std::string_view param);
+/// Remembers the name, or refuses it where fields are strict.
+void unknown_field(const std::string& name, const DecodeLimits& limits, Asked& asked);
 std::string element_path(std::string_view list, size_t index);
 
 void read_stop(const Json&, const Field&, const DecodeLimits&, Asked&);
 void read_stop_token_ids(const Json&, const Field&, const DecodeLimits&, Asked&);
 void read_allowed_token_ids(const Json&, const Field&, const DecodeLimits&, Asked&);
+void read_logprob_token_ids(const Json&, const Field&, const DecodeLimits&, Asked&);
 void read_bad_words(const Json&, const Field&, const DecodeLimits&, Asked&);
 void read_logit_bias(const Json&, const Field&, const DecodeLimits&, Asked&);
 void read_stream_options(const Json&, const Field&, const DecodeLimits&, Asked&);

@@ -53,10 +53,10 @@ Table sampling() {
       number("frequency_penalty", &Asked::frequency_penalty, -2, 2, "over generated tokens only"),
       number("presence_penalty", &Asked::presence_penalty, -2, 2, "over generated tokens only"),
       other("logit_bias", "object: id to -100..100", read_logit_bias, "at most 4096 ids; an id outside the vocabulary is 400"),
-      integer("seed", &Asked::seed, -kAny, kAny, "each choice draws from hash(seed, its number among the prompt's choices)"),
+      integer("seed", &Asked::seed, -kAny, kAny, "each choice draws from hash(seed, its number among the prompt's choices); see `--seed`"),
       other("allowed_token_ids", "list of ids", read_allowed_token_ids, "no other token is chosen"),
       other("bad_words", "list of strings", read_bad_words,
-            "words that are one token, with or without a space before; a longer one is 400"),
+            "up to 1024 of 256 bytes; the tokens that spell one, with or without a space before it, never come in a row"),
       refused("mirostat", "integer", refuse_unless_empty, "0 passes"),
       refused("dry_multiplier", "number", refuse_unless_empty, "0 passes"),
       refused("xtc_probability", "number", refuse_unless_empty, "0 passes"),
@@ -87,7 +87,8 @@ Table output() {
       other("infernum", "object", read_infernum, "`{\"timings\": true}` adds where the time went"),
       other("request_id", "string", read_request_id, "becomes part of the response's id; 1 to 128 of `A-Z a-z 0-9 _ . : -`"),
       no_effect("spaces_between_special_tokens", "boolean", check_boolean, "the tokenizer decides"),
-      refused("logprob_token_ids", "list of ids", refuse_unless_empty, "an empty list passes"),
+      other("logprob_token_ids", "list of ids", read_logprob_token_ids,
+            "up to 4096; also listed for each generated token, behind the most probable ones; needs `logprobs`"),
       refused("timings_per_token", "boolean", refuse_unless_empty, "false passes"),
       refused("return_progress", "boolean", refuse_unless_empty, "false passes"),
       refused("n_probs", "integer", refuse_unless_empty, "0 passes; use `logprobs`"),
@@ -103,7 +104,8 @@ Table input() {
       flag("add_special_tokens", &Asked::add_special_tokens, "default true for texts, false for chats"),
       other("cache_salt", "string", read_cache_salt,
             "cached prefixes are shared among equal salts of one key; 1 to 128 characters, no `@ / \\` NUL"),
-      integer("priority", &Asked::priority, -2147483648.0, 2147483647, "smaller ones run first; needs `--allow-priority`, else 0 only"),
+      integer("priority", &Asked::priority, -2147483648.0, 2147483647,
+              "smaller ones run first; needs `--scheduling-policy priority`, else 0 only"),
   };
 }
 
@@ -136,8 +138,8 @@ Table chat_table() {
       integer("max_completion_tokens", &Asked::max_completion_tokens, 1, kMaxTokens, "default: what is left of the context"),
       integer("max_tokens", &Asked::max_tokens, 1, kMaxTokens, "the old name; `max_completion_tokens` wins"),
       {"logprobs", "boolean", Effect::Used, &Asked::want_logprobs, -kAny, kAny, false,
-       "of the model's own distribution, before any parameter"},
-      integer("top_logprobs", &Asked::top_logprobs, 0, 20, "needs `logprobs`: true"),
+       "of the model's own distribution, before any parameter; see `--logprobs-mode`"},
+      integer("top_logprobs", &Asked::top_logprobs, 0, 20, "needs `logprobs`: true; at most `--max-logprobs` (20)"),
       flag("echo", &Asked::echo, "a last message of the assistant is repeated before the answer"),
       flag("add_generation_prompt", &Asked::add_generation_prompt, "default true"),
       flag("continue_final_message", &Asked::continue_final_message,
@@ -273,9 +275,7 @@ Asked read_fields(const Json& root, std::span<const Field> fields, const DecodeL
   for (const auto [key, value] : simdjson::dom::object(root)) {
     const auto field = std::find_if(fields.begin(), fields.end(), [&, name = key](const Field& f) { return f.name == name; });
     if (field == fields.end()) {
-      const std::string name = std::string(key.substr(0, 64));
-      if (limits.strict_fields) throw ApiError{400, "this endpoint has no such field", "unknown_parameter", name};
-      asked.unknown.push_back(name);
+      unknown_field(std::string(key.substr(0, 64)), limits, asked);
     } else if (!value.is_null()) {
       read_field(value, *field, limits, asked);
       if (field->effect == Effect::NoEffect) asked.without_effect.emplace_back(field->name);

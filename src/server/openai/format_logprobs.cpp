@@ -20,13 +20,24 @@ void append_bytes(std::string& out, const std::string& bytes) {
   out += ']';
 }
 
-/// The alternatives that were asked for: the engine may have scored more.
+/// The alternatives that were asked for: of a prompt the engine may have scored more.
 std::span<const TokenLogprob> first(const std::vector<TokenLogprob>& top, int count) {
   return std::span(top).first(std::min(top.size(), static_cast<size_t>(std::max(count, 0))));
 }
 
+/// The alternatives of a generated token: the most probable ones, then those of logprob_token_ids that are not among them.
+std::vector<TokenLogprob> alternatives(const ScoredToken& token, const Plan& plan) {
+  const size_t most = first(token.top, plan.logprobs).size();
+  std::vector<TokenLogprob> out(token.top.begin(), token.top.begin() + static_cast<std::ptrdiff_t>(most));
+  for (size_t i = most; i < token.top.size() && !plan.request.logprob_token_ids.empty(); i++)
+    if (std::none_of(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(most), [&](const auto& t) { return t.id == token.top[i].id; }))
+      out.push_back(token.top[i]);
+  return out;
+}
+
 /// {"text": logprob}, the chosen token included. Of tokens that read alike the more probable one counts.
-void append_top_map(std::string& out, const Tokenizer& tokenizer, const ScoredToken& token, const Plan& plan) {
+void append_top_map(std::string& out, const Tokenizer& tokenizer, const ScoredToken& token, std::span<const TokenLogprob> top,
+                    const Plan& plan) {
   std::vector<std::pair<std::string, float>> entries;
   const auto add = [&](int32_t id, float logprob) {
     std::string name = token_name(tokenizer, id, plan.tokens_as_ids);
@@ -36,7 +47,7 @@ void append_top_map(std::string& out, const Tokenizer& tokenizer, const ScoredTo
     else
       same->second = std::max(same->second, logprob);
   };
-  for (const TokenLogprob& t : first(token.top, plan.logprobs)) add(t.id, t.logprob);
+  for (const TokenLogprob& t : top) add(t.id, t.logprob);
   add(token.id, token.logprob.value_or(kNoLogprob));
   JsonWriter w(out);
   w.begin_object();
@@ -67,7 +78,7 @@ void Format::write_chat_logprobs(std::string& out, const std::vector<PlacedToken
       comma = true;
       append(token.scored.id, token.scored.logprob.value_or(kNoLogprob));
       out += ",\"top_logprobs\":[";
-      const auto top = first(token.scored.top, plan_.logprobs);
+      const std::vector<TokenLogprob> top = alternatives(token.scored, plan_);
       for (const TokenLogprob& t : top) {
         if (&t != top.data()) out += ',';
         append(t.id, t.logprob);
@@ -83,18 +94,19 @@ void Format::write_text_logprobs(std::string& out, const std::vector<ScoredToken
   struct Row {
     const ScoredToken* token;
     size_t offset;
+    bool of_prompt;
   };
   std::vector<Row> rows;
   if (prompt) {
     StreamDecoder decoder(tokenizer_, plan_.skip_special);
     size_t before = 0;
     for (const ScoredToken& token : *prompt) {
-      rows.push_back({&token, before});
+      rows.push_back({&token, before, true});
       before += text::count_code_points(decoder.push(token.id));
     }
   }
   if (tokens)
-    for (const PlacedToken& token : *tokens) rows.push_back({&token.scored, character + token.character});
+    for (const PlacedToken& token : *tokens) rows.push_back({&token.scored, character + token.character, false});
   JsonWriter w(out);
   w.begin_object().key("tokens").begin_list();
   for (const Row& row : rows) w.string(token_name(tokenizer_, row.token->id, plan_.tokens_as_ids));
@@ -102,8 +114,13 @@ void Format::write_text_logprobs(std::string& out, const std::vector<ScoredToken
   for (const Row& row : rows) row.token->logprob ? w.number(*row.token->logprob) : w.null();
   w.end_list().key("top_logprobs").begin_list();
   for (const Row& row : rows) {
-    std::string map = "null";
-    if (row.token->logprob) map.clear(), append_top_map(map, tokenizer_, *row.token, plan_);
+    if (!row.token->logprob) {
+      w.null();
+      continue;
+    }
+    std::string map;
+    const std::vector<TokenLogprob> generated = row.of_prompt ? std::vector<TokenLogprob>() : alternatives(*row.token, plan_);
+    append_top_map(map, tokenizer_, *row.token, row.of_prompt ? first(row.token->top, plan_.logprobs) : std::span(generated), plan_);
     w.raw(map);
   }
   w.end_list().key("text_offset").begin_list();

@@ -38,7 +38,9 @@ class Check {
     for (const auto [key, item] : at) keys_.push_back(key);
     std::sort(keys_.begin() + static_cast<std::ptrdiff_t>(first), keys_.end());
     const auto twice = std::adjacent_find(keys_.begin() + static_cast<std::ptrdiff_t>(first), keys_.end());
-    if (twice != keys_.end()) refuse("a key occurs twice in one object of the request body", std::string(twice->substr(0, 64)));
+    if (twice != keys_.end())
+      refuse("a key occurs twice in one object of the request body: " + std::string(twice->substr(0, 64)),
+             std::string(twice->substr(0, 64)));
     keys_.resize(first);
     for (const auto [key, item] : at) value(item, depth + 1);
   }

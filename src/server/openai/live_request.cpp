@@ -60,6 +60,15 @@ LiveRequest::LiveRequest(std::shared_ptr<Exchange> exchange, Plan plan, const Se
   record_.stream = plan_.stream;
   record_.choices = static_cast<int64_t>(plan_.choices());
   record_.max_tokens = plan_.request.max_tokens;
+  const SamplingParams& sampling = plan_.request.sampling;
+  record_.temperature = sampling.temperature;
+  record_.top_p = sampling.top_p;
+  record_.top_k = sampling.top_k;
+  record_.frequency_penalty = sampling.frequency_penalty;
+  record_.presence_penalty = sampling.presence_penalty;
+  record_.id = format_.id();
+  record_.parent = parse_trace_parent(exchange_->request().header("traceparent"));
+  if (record_.parent) exchange_->note("trace_id", record_.parent->trace);
 }
 
 void LiveRequest::submitted(size_t index, RequestId id) {
@@ -166,10 +175,15 @@ void LiveRequest::begin_choice(size_t index) {
   if (!part.text.empty() || part.prompt_scores || part.prompt) format_.chunk(out_, part, usage());
 }
 
+void LiveRequest::take_delta(Choice& c) {
+  c.text.take(delta_);
+  if (const size_t most = options_.content_bytes; c.logged.size() < most) c.logged.append(delta_.text, 0, most - c.logged.size());
+}
+
 void LiveRequest::write_delta(size_t index, bool last) {
   Choice& c = choices_[index];
   c.since_chunk = 0;
-  c.text.take(delta_);
+  take_delta(c);
   if (delta_.empty() || (last && plan_.shape == Shape::Completion)) return;
   ChunkPart part;
   part.index = index;
@@ -204,7 +218,7 @@ void LiveRequest::write_finish(size_t index, SteadyTime now) {
 }
 
 void LiveRequest::keep_delta(Choice& c) {
-  c.text.take(delta_);
+  take_delta(c);
   c.whole += delta_.text;
   c.tokens.insert(c.tokens.end(), std::make_move_iterator(delta_.tokens.begin()), std::make_move_iterator(delta_.tokens.end()));
   c.ids.insert(c.ids.end(), delta_.ids.begin(), delta_.ids.end());
@@ -244,7 +258,9 @@ void LiveRequest::send() {
   if (out_.empty()) return;
   if (!stream_begun_) {
     stream_begun_ = true;
-    exchange_->begin_stream();
+    // Where its time went is known at its end only; until here it is that to the first token, if this is one.
+    const auto first = record_.first_token_seconds;
+    exchange_->begin_stream(headers(first ? "ttft;dur=" + milliseconds(*first) : std::string()));
   }
   exchange_->send(out_);
   out_.clear();
@@ -276,13 +292,36 @@ void LiveRequest::answer_whole(SteadyTime now) {
   const Timings spent = timings(now);
   HttpResponse response;
   response.body = format_.body(finished, usage(), plan_.timings ? &spent : nullptr);
-  if (options_.server_timing) response.headers.emplace_back("Server-Timing", server_timing(spent.bill));
-  std::string ignored;
-  for (const std::string& name : plan_.without_effect) ignored += (ignored.empty() ? "" : ", ") + name;
-  if (!ignored.empty()) response.headers.emplace_back("x-infernum-no-effect", ignored);
+  response.headers = headers(server_timing(spent.bill));
   conclude(200, finish_reason(choices_.front()), now);
   exchange_->respond(std::move(response));
   close();
+}
+
+HeaderFields LiveRequest::headers(std::string timing) const {
+  HeaderFields fields;
+  if (options_.server_timing && !timing.empty()) fields.emplace_back("Server-Timing", std::move(timing));
+  std::string ignored;
+  for (const std::string& name : plan_.without_effect) ignored += (ignored.empty() ? "" : ", ") + name;
+  if (!ignored.empty()) fields.emplace_back("x-infernum-no-effect", ignored);
+  return fields;
+}
+
+/// The beginnings of all prompts, and of all choices, behind each other. A token is a byte at least, but for a few that are none.
+void LiveRequest::note_content() {
+  const size_t most = options_.content_bytes;
+  if (most == 0) return;
+  std::string prompts, outputs;
+  const auto add = [most](std::string& all, const std::string& text) {
+    if (!all.empty() && all.size() + 1 >= most) return;
+    if (!all.empty()) all += '\n';
+    all.append(text, 0, most - std::min(most, all.size()));
+  };
+  for (const TokenIds& ids : plan_.prompts)
+    if (prompts.size() < most) add(prompts, model_.tokenizer.decode(std::span(ids).first(std::min(ids.size(), most)), false));
+  for (const Choice& choice : choices_) add(outputs, choice.logged);
+  exchange_->note("prompt", std::move(prompts));
+  exchange_->note("output", std::move(outputs));
 }
 
 void LiveRequest::cancel_rest() {
@@ -338,6 +377,7 @@ void LiveRequest::conclude(int status, std::string_view reason, SteadyTime now) 
   exchange_->note("cached_tokens", std::to_string(used.cached_tokens));
   exchange_->note("completion_tokens", std::to_string(used.completion_tokens));
   exchange_->note("queue_ms", milliseconds(record_.queue_seconds));
+  note_content();
   if (record_.first_token_seconds) exchange_->note("ttft_ms", milliseconds(*record_.first_token_seconds));
 }
 

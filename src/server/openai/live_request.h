@@ -20,6 +20,7 @@ namespace infernum::server::openai {
 struct LiveOptions {
   int64_t stream_interval = 1;  ///< tokens per chunk; a choice's first and last come at once
   bool server_timing = false;   ///< the header of that name
+  size_t content_bytes = 0;     ///< of prompts, and of answers, that are noted for the log; 0: none
   std::function<void(RequestId)> cancel;
   std::function<void(const RequestRecord&)> on_record;  ///< once
 };
@@ -65,6 +66,7 @@ class LiveRequest {
     bool cancelled = false;    ///< by us, behind a stop string
     int64_t since_chunk = 0;   ///< tokens
     std::optional<SteadyTime> last_token;
+    std::string logged;  ///< the beginning of its text, if the log wants it
     // Of an answer that is not streamed.
     std::string whole;
     std::vector<PlacedToken> tokens;
@@ -81,6 +83,11 @@ class LiveRequest {
   /// The ids of its prompt, once and if they are wanted; else null.
   const TokenIds* say_prompt(size_t index);
   void note_token(Choice& choice, SteadyTime now);
+  /// What is released, into delta_.
+  void take_delta(Choice& choice);
+  void note_content();
+  /// Of an answer, besides those that every one has.
+  HeaderFields headers(std::string timing) const;
   void begin_choice(size_t index);
   void write_delta(size_t index, bool last);
   void write_finish(size_t index, SteadyTime now);

@@ -57,6 +57,21 @@ TEST(Logprobs, OfAChat) {
   }
 }
 
+TEST(Logprobs, OfNamedTokensComeBehindTheBest) {
+  const auto engine_says = scored('x', -1, {{'x', -1}, {'y', -2}, {'y', -2}, {'z', -9}});
+  Bench b;
+  const auto chat = b.chat(R"("logprobs":true,"top_logprobs":2,"logprob_token_ids":[121,122])");
+  b.engine.step({scored_event(1, {engine_says}, EndReason::Length)});
+  const auto older = b.complete(R"("logprobs":1,"logprob_token_ids":[122])");
+  b.engine.step({scored_event(2, {scored('x', -1, {{'x', -1}, {'z', -9}})}, EndReason::Length)});
+  b.run();
+  std::vector<std::string> listed;
+  const Tree body = chat->body();
+  for (const Tree& t : body["choices"][0]["logprobs"]["content"][0]["top_logprobs"]) listed.push_back(t["token"]);
+  EXPECT_EQ(listed, (std::vector<std::string>{"x", "y", "z"})) << "each once";
+  EXPECT_EQ(older->body()["choices"][0]["logprobs"]["top_logprobs"].dump(), R"([{"x":-1,"z":-9}])");
+}
+
 TEST(Logprobs, EndWithTheTextBeforeAStopString) {
   Bench b;
   const auto x = b.chat(R"("logprobs":true,"stop":["lo wor"])");

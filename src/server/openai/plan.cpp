@@ -23,13 +23,15 @@ void take(T& value, const auto& asked) {
   if (asked) value = static_cast<T>(*asked);
 }
 
-void suppress_words(const std::vector<std::string>& words, const Tokenizer& tokenizer, std::vector<int32_t>& suppressed) {
-  for (size_t i = 0; i < words.size(); i++)
-    for (const std::string& form : {words[i], " " + words[i]}) {
-      const TokenIds ids = tokenizer.encode(form, {false, false});
-      if (ids.size() != 1)
-        refuse_unsupported(element_path("bad_words", i), "only words of one token, with and without a space before, can be banned");
-      suppressed.push_back(ids.front());
+/// Tokens often hold the space before their word, so each word is banned in both forms.
+void ban_words(const std::vector<std::string>& words, const Tokenizer& tokenizer, SamplingParams& sampling) {
+  for (const std::string& word : words)
+    for (const std::string& form : {word, " " + word}) {
+      TokenIds ids = tokenizer.encode(form, {false, false});
+      if (ids.size() == 1)
+        sampling.suppress_tokens.push_back(ids.front());
+      else if (!ids.empty())
+        sampling.bad_words.push_back(std::move(ids));
     }
 }
 
@@ -47,23 +49,29 @@ SamplingParams sampling_of(const Asked& a, const ServedModel& model) {
   if (s.top_p <= 0) s.top_p = 1, s.top_k = 1;
   for (const auto& [id, bias] : a.logit_bias) s.logit_bias[id] = bias;
   take(s.allowed_token_ids, a.allowed_token_ids);
-  suppress_words(a.bad_words, model.tokenizer, s.suppress_tokens);
+  ban_words(a.bad_words, model.tokenizer, s);
   return s;
 }
 
 void check_together(const Asked& a, Shape shape, const PlanLimits& limits) {
   if (a.n.value_or(1) > limits.n)
-    refuse_value("n", "must be at most " + std::to_string(limits.n) + " on this server, but is " + std::to_string(*a.n));
-  if (a.best_of && *a.best_of != a.n.value_or(1)) refuse_unsupported("best_of", "must equal n");
+    refuse_value("n", "must be at most " + std::to_string(limits.n) + " on this server (--max-n), but is " + std::to_string(*a.n));
+  if (a.best_of && *a.best_of != a.n.value_or(1))
+    refuse_unsupported("best_of", "must equal n, " + std::to_string(a.n.value_or(1)) + ", but is " + std::to_string(*a.best_of));
   if (a.stream_options && !a.stream.value_or(false)) refuse_value("stream_options", "needs stream: true");
   if (a.prompt_logprobs && a.stream.value_or(false)) refuse_value("prompt_logprobs", "cannot be streamed");
   if (a.priority.value_or(0) != 0 && !limits.allow_priority)
-    refuse_unsupported("priority", "this server schedules by arrival (--allow-priority)");
+    refuse_unsupported("priority",
+                       "must be 0 on this server, which runs requests in the order of their arrival (--scheduling-policy), but is " +
+                           std::to_string(*a.priority));
   if (shape == Shape::Chat && a.top_logprobs && !a.want_logprobs.value_or(false)) refuse_value("top_logprobs", "needs logprobs: true");
   for (const auto& [name, value] :
        {std::pair("top_logprobs", a.top_logprobs), {"logprobs", a.logprobs}, {"prompt_logprobs", a.prompt_logprobs}})
     if (value.value_or(0) > limits.top_logprobs)
-      refuse_value(name, "must be at most " + std::to_string(limits.top_logprobs) + " on this server");
+      refuse_value(name, "must be at most " + std::to_string(limits.top_logprobs) + " on this server (--max-logprobs), but is " +
+                             std::to_string(*value));
+  if (!a.logprob_token_ids.empty() && (shape == Shape::Chat ? !a.want_logprobs.value_or(false) : !a.logprobs))
+    refuse_value("logprob_token_ids", shape == Shape::Chat ? "needs logprobs: true" : "needs logprobs: 0 or more");
 }
 
 std::string numbers(int64_t context, int64_t prompt, int64_t tokens) {
@@ -79,7 +87,9 @@ int64_t token_limit(std::optional<int64_t> asked, int64_t prompt, int64_t n, con
   // A request may hold four contexts at most, however many choices it has.
   const int64_t share = std::max<int64_t>(1, 4 * limits.context / n);
   if (asked && *asked > share)
-    throw ApiError{400, "n times the token limit must be at most four times the context, " + std::to_string(4 * limits.context) + " tokens",
+    throw ApiError{400,
+                   "n times the token limit must be at most four times the context, " + std::to_string(4 * limits.context) +
+                       " tokens, but is " + std::to_string(n) + " times " + std::to_string(*asked),
                    "invalid_value", "n"};
   return asked ? *asked : std::min(room, share);
 }
@@ -145,14 +155,21 @@ void fill_request(Plan& plan, const Asked& a, const ServedModel& model, const Pl
   }
   r.max_tokens = shortest_limit;
   r.min_tokens = a.min_tokens.value_or(0);
-  if (r.min_tokens > r.max_tokens) refuse_value("min_tokens", "must be at most the token limit, " + std::to_string(r.max_tokens));
+  if (r.min_tokens > r.max_tokens)
+    refuse_value("min_tokens",
+                 "must be at most the token limit, " + std::to_string(r.max_tokens) + ", but is " + std::to_string(r.min_tokens));
   if (!a.ignore_eos.value_or(false)) r.stop_ids = model.end_ids;
   r.stop_ids.insert(r.stop_ids.end(), a.stop_token_ids.begin(), a.stop_token_ids.end());
   r.top_logprobs = plan.logprobs;
   r.prompt_logprobs = std::max(plan.prompt_logprobs, chat || !plan.echo ? -1 : plan.logprobs);
-  const int64_t values = static_cast<int64_t>(plan.choices()) * ((r.top_logprobs + 1) * r.max_tokens + (r.prompt_logprobs + 1) * longest);
+  r.logprob_token_ids = a.logprob_token_ids;
+  r.processed_logprobs = limits.processed_logprobs;
+  const auto listed = static_cast<int64_t>(a.logprob_token_ids.size());
+  const int64_t values =
+      static_cast<int64_t>(plan.choices()) * ((r.top_logprobs + 1 + listed) * r.max_tokens + (r.prompt_logprobs + 1) * longest);
   if (values > limits.logprob_values)
-    refuse_value("logprobs", "would be more than " + std::to_string(limits.logprob_values) + " values in all");
+    refuse_value("logprobs",
+                 "would be " + std::to_string(values) + " values in all; " + std::to_string(limits.logprob_values) + " are allowed");
   r.priority = static_cast<int>(a.priority.value_or(0));
   r.cache_salt = a.cache_salt.value_or("");
 }
@@ -161,8 +178,9 @@ void fill_request(Plan& plan, const Asked& a, const ServedModel& model, const Pl
 
 void check_model(const Asked& asked, const ServedModel& model, bool any_model) {
   if (!asked.model || any_model) return;
-  if (std::find(model.ids.begin(), model.ids.end(), *asked.model) == model.ids.end())
-    throw ApiError{404, "there is no model of this name here; GET /v1/models lists them", "model_not_found", "model"};
+  if (!model.names->has(*asked.model))
+    throw ApiError{404, "there is no model " + asked.model->substr(0, 200) + " here; GET /v1/models lists them", "model_not_found",
+                   "model"};
 }
 
 TokenIds tokenize_text(const ServedModel& model, const std::string& text, bool add_special) {

@@ -19,8 +19,9 @@ struct PlanLimits {
   int64_t logprob_values = 50'000'000;
   int64_t context = 0;  ///< longest sequence
   int64_t vocab_size = 0;
-  bool any_model = false;       ///< unknown names mean the default model
-  bool allow_priority = false;  ///< priority may differ from 0
+  bool any_model = false;           ///< unknown names mean the default model
+  bool allow_priority = false;      ///< priority may differ from 0
+  bool processed_logprobs = false;  ///< of the distribution that tokens are drawn from
 };
 
 struct Plan {

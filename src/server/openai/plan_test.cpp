@@ -65,7 +65,12 @@ TEST(Plan, ListsOfTokens) {
   EXPECT_EQ(only(b).sampling.allowed_token_ids, (std::vector<int32_t>{97, 98}));
   b.complete(R"("bad_words":["the"])");
   EXPECT_EQ(only(b).sampling.suppress_tokens, (std::vector<int32_t>{256, 257}));
-  EXPECT_EQ(verdict(*b.complete(R"("bad_words":["the","two words"])")), "400 unsupported_parameter bad_words.1");
+  EXPECT_TRUE(only(b).sampling.bad_words.empty());
+  b.complete(R"("bad_words":["the","ab"])");
+  EXPECT_EQ(only(b).sampling.suppress_tokens, (std::vector<int32_t>{256, 257}));
+  EXPECT_EQ(only(b).sampling.bad_words, (std::vector{bytes_as_ids("ab"), bytes_as_ids(" ab")})) << "in a row, with a space before or not";
+  EXPECT_EQ(verdict(*b.complete(R"("bad_words":["a",""])")), "400 invalid_value bad_words.1");
+  EXPECT_EQ(verdict(*b.complete(R"("bad_words":[")" + std::string(257, 'x') + "\"]")), "400 invalid_value bad_words.0");
 }
 
 TEST(Plan, SeedsDifferByChoiceAndRepeat) {
@@ -79,6 +84,40 @@ TEST(Plan, SeedsDifferByChoiceAndRepeat) {
   const uint64_t one = only(b).sampling.seed;
   b.chat("");
   EXPECT_NE(only(b).sampling.seed, one);
+}
+
+TEST(Plan, TheServersSeedMakesASeries) {
+  const auto series = [](uint64_t seed) {
+    ServiceOptions options;
+    options.seed = seed;
+    Bench b(options);
+    std::vector<uint64_t> seeds;
+    for (const char* more : {"", "\"seed\":7", "", R"("n":2)"}) b.chat(more);
+    for (const EngineRequest& r : b.engine.seen) seeds.push_back(r.sampling.seed);
+    return seeds;
+  };
+  const auto one = series(1);
+  EXPECT_EQ(std::set<uint64_t>(one.begin(), one.end()).size(), 5u) << "requests differ";
+  EXPECT_EQ(series(1), one) << "and come again in the same order";
+  EXPECT_EQ(series(2)[1], one[1]) << "a request's own seed counts alone";
+  EXPECT_NE(series(2)[0], one[0]);
+}
+
+TEST(Plan, LogprobsOfNamedTokensAndOfWhatIsDrawn) {
+  Bench b;
+  b.chat(R"("logprobs":true,"logprob_token_ids":[7,5,7])");
+  EXPECT_EQ(only(b).top_logprobs, 0);
+  EXPECT_EQ(only(b).logprob_token_ids, (std::vector<int32_t>{7, 5}));
+  EXPECT_FALSE(only(b).processed_logprobs);
+  EXPECT_EQ(verdict(*b.chat(R"("logprob_token_ids":[7])")), "400 invalid_value logprob_token_ids");
+  EXPECT_EQ(verdict(*b.complete(R"("logprob_token_ids":[7])")), "400 invalid_value logprob_token_ids");
+  EXPECT_EQ(verdict(*b.complete(R"("logprobs":0,"logprob_token_ids":[7])")), "200");
+  EXPECT_EQ(verdict(*b.complete(R"("logprobs":0,"logprob_token_ids":[7,263])")), "400 invalid_value logprob_token_ids.1");
+  ServiceOptions options;
+  options.processed_logprobs = true;
+  Bench processed(options);
+  processed.chat(R"("logprobs":true)");
+  EXPECT_TRUE(only(processed).processed_logprobs);
 }
 
 TEST(Plan, FieldsThatContradict) {

@@ -22,7 +22,8 @@ Tree read_part(const Json& value, const std::string& path) {
   if (type.error()) refuse_value(join(path, "type"), "is missing");
   const std::string kind = read_string(type.value_unsafe(), join(path, "type"));
   if (kind != "text" && kind != "refusal")
-    throw ApiError{400, join(path, "type") + ": this model takes text parts only", "unsupported_content", join(path, "type")};
+    throw ApiError{400, join(path, "type") + ": this model takes text parts only, not " + kind.substr(0, 40), "unsupported_content",
+                   join(path, "type")};
   const auto text = part.at_key(kind);
   if (text.error()) refuse_value(join(path, kind), "is missing");
   Tree out = Tree::object();
@@ -66,7 +67,7 @@ std::string read_role(const dom::object& message, const std::string& path) {
   const std::string role = read_string(value.value_unsafe(), join(path, "role"));
   for (const std::string_view known : {"system", "developer", "user", "assistant", "tool", "function"})
     if (role == known) return role == "function" ? "tool" : role;
-  refuse_value(join(path, "role"), "must be one of developer, system, user, assistant, tool and function");
+  refuse_value(join(path, "role"), "must be developer, system, user, assistant, tool or function, but is " + role.substr(0, 40));
 }
 
 Tree read_message(const Json& value, const std::string& path, const DecodeLimits& limits) {
@@ -108,7 +109,8 @@ void read_messages(const Json& value, const Field& field, const DecodeLimits& li
   if (!value.is_array()) refuse_value(field.name, "must be a list of messages");
   const dom::array list(value);
   if (list.size() == 0) refuse_value(field.name, "must not be empty");
-  if (list.size() > limits.messages) refuse_value(field.name, "has more than " + std::to_string(limits.messages) + " messages");
+  if (list.size() > limits.messages)
+    refuse_value(field.name, "has " + std::to_string(list.size()) + " messages; " + std::to_string(limits.messages) + " are allowed");
   Tree messages = Tree::array();
   for (const dom::element item : list) messages.push_back(read_message(item, element_path(field.name, messages.size()), limits));
   asked.messages = std::make_shared<const Tree>(std::move(messages));

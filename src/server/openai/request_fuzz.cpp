@@ -33,7 +33,16 @@ ServedModel make_model() {
       "normalized":false,"special":true}],"normalizer":null,"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,
       "use_regex":true},"post_processor":null,"decoder":{"type":"ByteLevel"},"model":{"type":"BPE","merges":[],"vocab":{)" +
                            vocab + "}}}";
-  ServedModel m{{"tiny"}, Tokenizer::from_json(json, R"({"eos_token":"<e>"})"), nullptr, {}, {26}, {}, 64, "", 0, ""};
+  ServedModel m{std::make_shared<ServedNames>(std::vector<std::string>{"tiny"}),
+                Tokenizer::from_json(json, R"({"eos_token":"<e>"})"),
+                nullptr,
+                {},
+                {26},
+                {},
+                64,
+                "",
+                0,
+                ""};
   m.chat = std::make_shared<const ChatPrompt>(m.tokenizer, "{% for m in messages %}{{ m.role }}{{ m.content }}<e>{% endfor %}");
   return m;
 }

@@ -1,6 +1,7 @@
 // ServedModel: what the API needs to know of the model that the engine runs.
 #pragma once
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,8 +16,23 @@ struct Checkpoint;
 
 namespace infernum::server {
 
+/// The names that requests may call a model by. Those behind the first one may be replaced while requests are read on other threads.
+class ServedNames {
+ public:
+  explicit ServedNames(std::vector<std::string> names);
+  const std::string& first() const { return first_; }
+  bool has(std::string_view name) const;
+  std::vector<std::string> aliases() const;
+  void set_aliases(std::vector<std::string> aliases);
+
+ private:
+  const std::string first_;
+  mutable std::mutex mutex_;  // of what follows
+  std::vector<std::string> aliases_;
+};
+
 struct ServedModel {
-  std::vector<std::string> ids;  ///< the first one is the model's name, the others are aliases
+  std::shared_ptr<ServedNames> names;
   Tokenizer tokenizer;
   std::shared_ptr<const openai::ChatPrompt> chat;  ///< null: the model has no chat template
   SamplingParams sampling;                         ///< where a request says nothing
@@ -27,7 +43,7 @@ struct ServedModel {
   int64_t created = 0;
   std::string system_fingerprint;
 
-  const std::string& id() const { return ids.front(); }
+  const std::string& id() const { return names->first(); }
 };
 
 /// Tokenizer, chat template (`chat_template`, or the checkpoint's own), recommended sampling and ends of generation. The caller sets the

@@ -13,6 +13,8 @@ OpenAiService::~OpenAiService() { state_->drop_all(); }
 
 size_t OpenAiService::live() const { return state_->live(); }
 
+void OpenAiService::set_aliases(std::vector<std::string> aliases) { state_->names().set_aliases(std::move(aliases)); }
+
 std::vector<Route> OpenAiService::routes() {
   const std::weak_ptr<State> weak = state_;
   const auto gone = [](Exchange& exchange) { exchange.respond(error_response(503, "the server is shutting down", "draining")); };
@@ -45,6 +47,13 @@ std::vector<Route> OpenAiService::routes() {
   add("POST", "/tokenize", reads(&State::tokenize));
   add("POST", "/detokenize", reads(&State::detokenize));
   add("POST", "/apply-template", reads(&State::apply_template));
+  const Handler deep = [=](std::shared_ptr<Exchange> exchange) {
+    if (const auto state = weak.lock())
+      state->generate_one(std::move(exchange));
+    else
+      gone(*exchange);
+  };
+  routes.push_back({"GET", "/health?deep=1", Access::Admin, deep, false});
   if (state_->options().tokenizer_info)
     add("GET", "/tokenizer_info", answers([](const State& s, const HttpRequest&) { return s.tokenizer_info(); }));
   return routes;

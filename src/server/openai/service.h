@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,10 @@ struct ServiceOptions {
   bool request_templates = false;                       ///< chat_template of requests is used
   bool tokenizer_info = false;                          ///< GET /tokenizer_info exists
   bool allow_priority = false;                          ///< requests may say whom they precede
+  bool processed_logprobs = false;                      ///< of the distribution that tokens are drawn from, not of the model's own
+  std::optional<uint64_t> seed;                         ///< requests without a seed draw by this and their number; else each as it comes
   bool server_timing = false;                           ///< the header of that name
+  size_t content_bytes = 0;                             ///< of prompts, and of answers, that are noted for the log; 0: none
   bool salt_by_key = true;                              ///< cached prefixes are not shared between API keys
   int workers = 1;                                      ///< threads for templates and tokenization
   size_t inline_bytes = 2048;                           ///< shorter bodies are worked on in the I/O thread
@@ -45,6 +49,8 @@ class OpenAiService {
 
   /// Valid as long as the service.
   std::vector<Route> routes();
+  /// Further names of the model, in place of those there are.
+  void set_aliases(std::vector<std::string> aliases);
   /// Requests that are answered or worked on now.
   size_t live() const;
 

@@ -12,10 +12,15 @@ using Outcome = OpenAiService::State::Outcome;
 Outcome OpenAiService::State::read_generation(Shape shape, JsonParser& parser, const HttpRequest& request) const {
   const auto fields = shape == Shape::Chat ? chat_fields() : completion_fields();
   Asked asked = read_body(parser, request.body, fields, decode_limits_);
-  // Whoever sends no seed gets one that no other request has.
-  const uint64_t seed =
-      std::hash<std::string>()(request.id) ^ static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+  const uint64_t seed = asked.seed ? 0 : new_seed(request);
   return make_plan(std::move(asked), shape, model_, plan_limits_, seed);
+}
+
+uint64_t OpenAiService::State::new_seed(const HttpRequest& request) const {
+  const uint64_t number = seeds_++;
+  if (options_.seed) return (*options_.seed + 1) * 0x9e3779b97f4a7c15u + number;
+  // One that no other request has.
+  return std::hash<std::string>()(request.id) ^ static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
 }
 
 Outcome OpenAiService::State::read_chat(JsonParser& parser, const HttpRequest& request) const {
@@ -74,7 +79,7 @@ void OpenAiService::State::write_model(std::string& out) const {
   w.begin_object().key("id").string(model_.id()).key("object").string("model").key("created").number(model_.created);
   w.key("owned_by").string("infernum").key("root").string(text::to_valid_utf8(model_.root)).key("parent").null();
   w.key("max_model_len").number(model_.max_model_len).key("aliases").begin_list();
-  for (size_t i = 1; i < model_.ids.size(); i++) w.string(model_.ids[i]);
+  for (const std::string& alias : model_.names->aliases()) w.string(alias);
   w.end_list().end_object();
 }
 

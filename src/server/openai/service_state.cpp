@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <iterator>
+#include <mutex>
 
 #include "core/log.h"
 
@@ -38,7 +40,7 @@ OpenAiService::State::State(ServedModel model, Engine& engine, IoLoop& loop, Ser
       options_(std::move(options)),
       random_(std::random_device{}()),
       workers_(options_.workers, options_.most_waiting) {
-  check(!model_.ids.empty(), "a served model has a name");
+  check(model_.names != nullptr, "a served model has a name");
   const EngineInfo& info = engine_.info();
   if (!options_.now) options_.now = unix_seconds;
   if (model_.max_model_len <= 0 || model_.max_model_len > info.context) model_.max_model_len = info.context;
@@ -46,6 +48,7 @@ OpenAiService::State::State(ServedModel model, Engine& engine, IoLoop& loop, Ser
   if (info.cache_tokens > 0) model_.max_model_len = std::min(model_.max_model_len, info.cache_tokens);
   live_options_.stream_interval = std::max<int64_t>(1, options_.stream_interval);
   live_options_.server_timing = options_.server_timing;
+  live_options_.content_bytes = options_.content_bytes;
   live_options_.cancel = [this](RequestId id) { engine_.cancel(id); };
   live_options_.on_record = [this](const RequestRecord& record) {
     mean_seconds_ += 0.1 * (record.seconds - mean_seconds_);
@@ -61,13 +64,33 @@ OpenAiService::State::State(ServedModel model, Engine& engine, IoLoop& loop, Ser
   plan_limits_.vocab_size = info.vocab_size;
   plan_limits_.any_model = options_.accept_any_model;
   plan_limits_.allow_priority = options_.allow_priority;
+  plan_limits_.processed_logprobs = options_.processed_logprobs;
 }
 
 void OpenAiService::State::listen() {
-  engine_.on_step([weak = weak_from_this(), &loop = loop_](std::vector<EngineEvent> events) {
-    // One message per step: std::function wants to be copied, so the events travel by pointer.
-    loop.post([weak, batch = std::make_shared<std::vector<EngineEvent>>(std::move(events))] {
-      if (const auto state = weak.lock()) state->on_step(std::move(*batch));
+  // While the I/O thread is behind the engine, events gather here and are taken at once: each request then costs one write for all its
+  // events of several steps, and a write is most of what an event costs.
+  struct Gathered {
+    std::mutex mutex;
+    std::vector<EngineEvent> events;  ///< non-empty: the loop has been told
+  };
+  engine_.on_step([weak = weak_from_this(), &loop = loop_, box = std::make_shared<Gathered>()](std::vector<EngineEvent> events) {
+    {
+      std::lock_guard lock(box->mutex);
+      const bool told = !box->events.empty();
+      if (told)
+        box->events.insert(box->events.end(), std::make_move_iterator(events.begin()), std::make_move_iterator(events.end()));
+      else
+        box->events = std::move(events);
+      if (told || box->events.empty()) return;
+    }
+    loop.post([weak, box] {
+      std::vector<EngineEvent> all;
+      {
+        std::lock_guard lock(box->mutex);
+        all.swap(box->events);
+      }
+      if (const auto state = weak.lock()) state->on_step(std::move(all));
     });
   });
 }

@@ -1,5 +1,6 @@
 // OpenAiService::State: the requests under way, between the routes, the workers and the engine.
 #pragma once
+#include <atomic>
 #include <memory>
 #include <random>
 #include <set>
@@ -34,11 +35,14 @@ class OpenAiService::State : public std::enable_shared_from_this<OpenAiService::
   Outcome tokenize(openai::JsonParser& parser, const HttpRequest& request) const;
   Outcome detokenize(openai::JsonParser& parser, const HttpRequest& request) const;
   Outcome apply_template(openai::JsonParser& parser, const HttpRequest& request) const;
+  /// Answers as a health check does, by one token of the engine.
+  void generate_one(std::shared_ptr<Exchange> exchange);
   HttpResponse list_models() const;
   HttpResponse show_model(const HttpRequest& request) const;
   HttpResponse tokenizer_info() const;
 
   const ServiceOptions& options() const { return options_; }
+  ServedNames& names() { return *model_.names; }
   size_t live() const { return live_.size(); }
   /// Takes the engine's on_step; behind construction, as it refers to the shared state.
   void listen();
@@ -53,6 +57,8 @@ class OpenAiService::State : public std::enable_shared_from_this<OpenAiService::
 
   Outcome read(Reading reading, openai::JsonParser& parser, const HttpRequest& request) const;
   Outcome read_generation(openai::Shape shape, openai::JsonParser& parser, const HttpRequest& request) const;
+  /// For a request that brings none.
+  uint64_t new_seed(const HttpRequest& request) const;
   void go_on(std::shared_ptr<Exchange> exchange, Outcome outcome, SteadyTime arrived);
   void start(std::shared_ptr<Exchange> exchange, openai::Plan plan, SteadyTime arrived);
   /// False if the engine does not take it; the request is answered then.
@@ -79,6 +85,7 @@ class OpenAiService::State : public std::enable_shared_from_this<OpenAiService::
   std::unique_ptr<IoLoop::Timer> watch_;
   std::set<std::string> logged_;
   RequestId next_id_ = 1;
+  mutable std::atomic<uint64_t> seeds_{0};  ///< that were made, here and on workers
   std::mt19937_64 random_;
   double mean_seconds_ = 1;     ///< of a request, lately
   openai::WorkerPool workers_;  ///< last: its jobs use the rest

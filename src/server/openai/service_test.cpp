@@ -85,6 +85,81 @@ TEST(OpenAiCompletions, NumbersChoicesByPromptAndN) {
   EXPECT_EQ(x->body()["usage"]["completion_tokens"], 8);
 }
 
+std::string field(const HeaderFields& fields, std::string_view name) {
+  for (const auto& [known, value] : fields)
+    if (known == name) return value;
+  return "";
+}
+
+TEST(OpenAiHeaders, OfStreamsAreThoseOfWholeAnswers) {
+  ServiceOptions options;
+  options.server_timing = true;
+  Bench b(options);
+  const auto whole = b.chat(R"("user":"u","store":true)");
+  b.engine.say(b.engine.last, "Hi");
+  const auto stream = b.chat(R"("user":"u","stream":true,"stream_options":{"include_obfuscation":true})");
+  b.engine.say(b.engine.last, "Hi");
+  const auto late = b.chat(R"("stream":true)");
+  b.loop.fire_timers();
+  b.run();
+  EXPECT_EQ(field(whole->response->headers, "x-infernum-no-effect"), "user, store");
+  EXPECT_TRUE(field(whole->response->headers, "Server-Timing").starts_with("queue;dur="));
+  EXPECT_EQ(field(stream->stream_headers, "x-infernum-no-effect"), "user, stream_options.include_obfuscation");
+  EXPECT_TRUE(field(stream->stream_headers, "Server-Timing").starts_with("ttft;dur="));
+  EXPECT_EQ(field(late->stream_headers, "Server-Timing"), "") << "there is no token yet";
+}
+
+TEST(OpenAiContent, IsNotedOnDemandAndCut) {
+  ServiceOptions options;
+  options.content_bytes = 10;
+  for (const bool stream : {false, true}) {
+    Bench b(options);
+    const auto x = b.complete(R"("n":2,"stop":["!"],"stream":)" + std::string(stream ? "true" : "false"), R"(["0123456789abc","x"])");
+    for (RequestId id = 1; id <= 4; id++) b.engine.say(id, std::to_string(id) + "ab!cd");
+    b.run();
+    b.engine.step();
+    b.run();
+    EXPECT_EQ(x->notes["prompt"], "0123456789");
+    EXPECT_EQ(x->notes["output"], "1ab\n2ab\n3a");
+  }
+  Bench b;
+  const auto x = b.complete("");
+  b.engine.say(1, "Hi");
+  b.run();
+  EXPECT_FALSE(x->notes.contains("prompt") || x->notes.contains("output"));
+}
+
+TEST(OpenAiHealth, AsksTheEngineForOneToken) {
+  Bench b;
+  for (const Route& route : b.routes)
+    if (route.path.find("deep") != std::string_view::npos) {
+      EXPECT_EQ(route.access, Access::Admin);
+    }
+  const auto good = b.get("/health?deep=1");
+  ASSERT_EQ(b.engine.seen.size(), 1u);
+  EXPECT_EQ(b.engine.seen[0].max_tokens, 1);
+  b.engine.say(1, "x", EndReason::Length);
+  const auto bad = b.get("/health?deep=1");
+  b.engine.end(2, EndReason::NotFinite);
+  b.run();
+  EXPECT_EQ(good->response.value().body, R"({"status":"ok"})");
+  EXPECT_EQ(bad->response.value().status, 500);
+}
+
+TEST(OpenAiModels, AliasesCanBeReplaced) {
+  Bench b;
+  const auto status = [&](const std::string& model) {
+    const auto x = b.chat("\"model\":\"" + model + "\"");
+    return x->response ? x->response->status : 200;
+  };
+  EXPECT_EQ(status("alias"), 200);
+  b.service->set_aliases({"other"});
+  EXPECT_EQ(status("alias"), 404);
+  EXPECT_EQ(status("other"), 200);
+  EXPECT_EQ(status("tiny"), 200) << "the name stays";
+  EXPECT_EQ(b.get("/v1/models")->body()["data"][0]["aliases"].dump(), R"(["other"])");
+}
+
 TEST(OpenAiStops, NothingComesBehindAStopStringAndTheEngineStops) {
   Bench b;
   const auto x = b.complete(R"("stop":["END"],"stream":true,"stream_options":{"include_usage":true})");

@@ -66,6 +66,31 @@ TEST(Streams, EqualTheWholeAnswerHoweverTokensAreCut) {
   }
 }
 
+TEST(Streams, StepsThatTheLoopIsBehindAreSentAtOnce) {
+  Bench b;
+  b.keeps_pace = false;
+  const auto x = b.chat(R"("stream":true)");
+  const auto y = b.chat(R"("stream":true)");
+  b.engine.step({event(1, {'a'}), event(2, {'x'})});
+  b.run();
+  for (const char c : {'b', 'c', 'd'}) b.engine.step({event(1, {c}), event(2, {c})});
+  b.engine.step({event(1, {kEnd}, EndReason::Stop)});
+  b.run();
+  EXPECT_EQ(x->sends.size(), 2u);
+  EXPECT_EQ(y->sends.size(), 2u);
+  EXPECT_TRUE(x->finished);
+  EXPECT_FALSE(y->finished);
+  const auto events = x->events();
+  EXPECT_EQ(events.size(), 6u) << "role, four tokens, finish: an event for each token all the same";
+  EXPECT_EQ(streamed_text(events), "abcd");
+  b.engine.end(2, EndReason::Fault, "it broke");
+  b.run();
+  auto rest = y->events();
+  EXPECT_TRUE(rest.back().contains("error"));
+  rest.pop_back();
+  EXPECT_EQ(streamed_text(rest), "xbcd");
+}
+
 TEST(Streams, ChatChunksComeInOrder) {
   Bench b;
   const auto x = b.chat(R"("stream":true,"n":3)");

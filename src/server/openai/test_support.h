@@ -68,6 +68,7 @@ class FakeEngine final : public Engine {
   std::vector<RequestId> cancelled;
   std::vector<EngineRequest> seen;
   RequestId last = 0;
+  std::function<void()> after_step;
 
  private:
   std::function<void(std::vector<EngineEvent>)> handler_;
@@ -82,7 +83,7 @@ class FakeExchange final : public Exchange {
   explicit FakeExchange(HttpRequest request) : request_(std::move(request)) {}
   const HttpRequest& request() const override { return request_; }
   void respond(HttpResponse r) override;
-  void begin_stream() override;
+  void begin_stream(HeaderFields more) override;
   void send(std::string_view events) override;
   void finish() override;
   void on_gone(std::function<void()> handler) override { gone_ = std::move(handler); }
@@ -96,6 +97,7 @@ class FakeExchange final : public Exchange {
 
   std::optional<HttpResponse> response;
   bool begun = false, finished = false;
+  HeaderFields stream_headers;
   std::vector<std::string> sends;
   std::string stream;
   std::map<std::string, std::string> notes;
@@ -115,6 +117,7 @@ struct Bench {
   void run() { loop.run(); }
 
   FakeLoop loop;
+  bool keeps_pace = true;  ///< the loop runs behind every step of the engine; else when the test says so
   FakeEngine engine;
   std::vector<RequestRecord> records;
   std::unique_ptr<OpenAiService> service;

@@ -46,7 +46,16 @@ Tokenizer test_tokenizer() {
 }
 
 ServedModel test_model(bool with_chat) {
-  ServedModel m{{"tiny", "alias"}, test_tokenizer(), nullptr, {}, {kEnd}, {}, 0, "org/tiny", 1700000000, "fp_test"};
+  ServedModel m{std::make_shared<ServedNames>(std::vector<std::string>{"tiny", "alias"}),
+                test_tokenizer(),
+                nullptr,
+                {},
+                {kEnd},
+                {},
+                0,
+                "org/tiny",
+                1700000000,
+                "fp_test"};
   if (with_chat) m.chat = std::make_shared<const openai::ChatPrompt>(m.tokenizer, kTemplate);
   return m;
 }
@@ -120,6 +129,7 @@ void FakeEngine::step(std::vector<EngineEvent> events) {
   for (const RequestId id : std::exchange(ending_, {}))
     if (running.erase(id)) events.push_back(event(id, {}, EndReason::Cancelled));
   if (!events.empty()) handler_(std::move(events));
+  if (after_step) after_step();
 }
 
 void FakeEngine::say(RequestId id, std::string_view text, EndReason reason) {
@@ -163,9 +173,10 @@ void FakeExchange::respond(HttpResponse r) {
   gone_ = nullptr;
 }
 
-void FakeExchange::begin_stream() {
+void FakeExchange::begin_stream(HeaderFields more) {
   EXPECT_FALSE(complete() || begun);
   begun = true;
+  stream_headers = std::move(more);
 }
 
 void FakeExchange::send(std::string_view events) {
@@ -211,6 +222,9 @@ Bench::Bench(ServiceOptions options, ServedModel model) {
   options.on_record = [this](const RequestRecord& record) { records.push_back(record); };
   service = std::make_unique<OpenAiService>(std::move(model), engine, loop, std::move(options));
   routes = service->routes();
+  engine.after_step = [this] {
+    if (keeps_pace) loop.run();
+  };
 }
 
 std::shared_ptr<FakeExchange> Bench::post(const std::string& path, const std::string& body, std::string key) {
