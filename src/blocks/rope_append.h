@@ -16,7 +16,8 @@ struct RopeAppend : Block<RopeAppend> {
               k.shape() == Shape{q.shape()[0], v_cache.shape()[1] * p.head_dim} && v_cache.shape()[3] == p.head_dim,
           "rope_append: q, k and v are rows of heads, the latter as many as the cache's", q.shape(), k.shape(), v.shape(), v_cache.shape(),
           p.head_dim);
-    check(q.dtype() == k.dtype() && k.dtype() == v.dtype(), "rope_append: q, k and v are of one dtype", q.dtype(), k.dtype(), v.dtype());
+    check(q.dtype() == k.dtype() && is_float(v.dtype()), "rope_append: q and k are of one dtype, v of a float type", q.dtype(), k.dtype(),
+          v.dtype());
     check(table.shape()[0] == q.shape()[0] && table.shape()[1] <= p.head_dim, "rope_append: a table row per token, not wider than a head",
           table.shape(), q.shape());
     return empty_like(q);

@@ -38,7 +38,8 @@ std::vector<std::string> expected_ops(bool collectives) {
   std::vector<std::string> list{"embed", "rope_table"};
   const auto add = [&](const std::vector<std::string>& names) { list.insert(list.end(), names.begin(), names.end()); };
   for (int layer = 0; layer < 2; layer++) {
-    add({"rms_norm", "matmul", "matmul", "matmul", "rope", "rope", "cache_append", "attention", "matmul"});
+    add({"rms_norm", "matmul", "matmul", "matmul", "rope_append/rope", "rope_append/rope", "rope_append/cache_append", "attention",
+         "matmul"});
     if (collectives) add({"all_reduce"});
     add({"add_rms_norm/add", "add_rms_norm/rms_norm", "matmul", "matmul", "swiglu/silu", "swiglu/mul", "matmul"});
     if (collectives) add({"all_reduce"});

@@ -66,7 +66,8 @@ TEST_P(CudaGolden, FusedAndDecomposedFormsAgree) {
     EXPECT_LE(logits_error(*load("prompt2", DType::F32, fusion), golden, "prompt2"), tolerance);
 }
 
-/// As on the CPU (docs/numerics.md): the median position; Gemma 4 loses more to bfloat16 whatever computes it.
+/// The median position, as on the CPU (docs/numerics.md). Gemma 4 loses more to bfloat16 whatever computes it; here every activation is
+/// stored in it.
 TEST_P(CudaGolden, Bfloat16StaysCloseToFloat32) {
   std::vector<double> errors, stepwise;
   for (const std::string prompt : prompts) {
@@ -77,7 +78,7 @@ TEST_P(CudaGolden, Bfloat16StaysCloseToFloat32) {
   }
   for (auto* list : {&errors, &stepwise}) {
     std::sort(list->begin(), list->end());
-    EXPECT_LE((*list)[list->size() / 2], GetParam().folder == "gemma4-text" ? 6e-2 : 2e-2)
+    EXPECT_LE((*list)[list->size() / 2], GetParam().folder == "gemma4-text" ? 1e-1 : 2e-2)
         << (list == &errors ? "whole" : "token by token");
   }
 }
@@ -87,7 +88,7 @@ TEST_P(CudaGolden, AWrongEpsilonIsSeen) {
   const auto at = config.find("norm_eps\":");
   ASSERT_NE(at, std::string::npos);
   const auto end = config.find_first_of(",}\n", at);
-  config.replace(at, end - at, "norm_eps\": 1.0");
+  config.replace(at, end - at, "norm_eps\": 0.3");
   ModelOptions options;
   options.place.cuda = true;
   const auto model =

@@ -62,6 +62,13 @@ std::string line_head(const Queue<Cuda>& queue, size_t version, const std::array
 
 constexpr size_t algorithm_words = sizeof(cublasLtMatmulAlgo_t::data) / sizeof(uint64_t);
 
+/// Ends a line: the library is never shown an algorithm that a writer did not finish or somebody edited.
+uint64_t check_word(const cublasLtMatmulAlgo_t& algorithm) {
+  uint64_t sum = 0x9e3779b97f4a7c15;
+  for (const uint64_t word : algorithm.data) sum = (sum ^ word) * 0x100000001b3;
+  return sum;
+}
+
 /// The algorithm of the last line that begins with `head`.
 bool read_finding(const std::string& file, const std::string& head, cublasLtMatmulAlgo_t& algorithm) {
   std::ifstream in(file);
@@ -71,7 +78,8 @@ bool read_finding(const std::string& file, const std::string& head, cublasLtMatm
     std::istringstream words(line.substr(head.size() + 1));
     cublasLtMatmulAlgo_t read{};
     for (size_t i = 0; i < algorithm_words; i++) words >> std::hex >> read.data[i];
-    if (words) algorithm = read, known = true;
+    uint64_t check = 0;
+    if (words >> std::hex >> check && check == check_word(read)) algorithm = read, known = true;
   }
   return known;
 }
@@ -81,7 +89,7 @@ void write_finding(const std::string& file, const std::string& head, const cubla
   std::ostringstream line;
   line << head << std::hex;
   for (size_t i = 0; i < algorithm_words; i++) line << ' ' << algorithm.data[i];
-  line << '\n';
+  line << ' ' << check_word(algorithm) << '\n';
   std::error_code ignored;
   std::filesystem::create_directories(std::filesystem::path(file).parent_path(), ignored);
   std::ofstream(file, std::ios::app) << line.str() << std::flush;
@@ -132,6 +140,7 @@ void BlasLt::search(Queue<Cuda>& queue, std::span<const View<Cuda>> w, DType x_t
     }
     float least = std::numeric_limits<float>::max();
     for (const auto& algorithm : s.advice(*plan, y, x, w.front(), most_candidates)) {
+      if (!s.fits(*plan, algorithm)) continue;
       const float time = time_of(queue, [&] {
         for (const View<Cuda>& matrix : w) s.run(*plan, algorithm, queue, y, x, matrix);
       });

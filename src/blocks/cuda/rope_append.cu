@@ -29,6 +29,7 @@ struct Caches {
 template <class T, class C>
 __global__ void rope_append_kernel(Rows<T> y, Rows<const T> q, Rows<const T> k, Rows<const T> v, Rows<const float> table, Caches<C> caches,
                                    unsigned q_heads, unsigned kv_heads, unsigned dim, unsigned half, bool interleaved) {
+  cuda::begin_early();
   const unsigned units = dim - half, j = blockIdx.x * blockDim.x + threadIdx.x, head = j / units, unit = j % units;
   if (head >= q_heads + kv_heads) return;
   const int t = static_cast<int>(blockIdx.y);
@@ -76,12 +77,12 @@ void kernel(RopeAppend, Queue<Cuda>& queue, View<Cuda> y, View<Cuda> q, View<Cud
             View<Cuda> v_cache, View<Cuda> positions, View<Cuda> query_start, View<Cuda> block_table, RopeParams p) {
   const cuda::Sequences sequences(positions, query_start, block_table);
   const int64_t tokens = q.rows(), dim = p.head_dim, half = table.cols() / 2, q_heads = q.cols() / dim, kv_heads = k.cols() / dim;
-  if (tokens >= 2 * sequences.count + cuda::block_tokens || tokens > 1024)
+  if (tokens >= 2 * sequences.count + cuda::block_tokens || tokens > 1024 || v.dtype != k.dtype)
     return in_parts(queue, y, q, k, v, table, k_cache, v_cache, positions, query_start, block_table, p);
   const int64_t threads = 128, items = (q_heads + kv_heads) * (dim - half);
   check(items < int64_t{1} << 31, "rope_append: a row too long", q.cols(), k.cols());
   const Grid grid{dim3(static_cast<unsigned>(cuda::ceil_div(items, threads)), static_cast<unsigned>(tokens)),
-                  dim3(static_cast<unsigned>(threads))};
+                  dim3(static_cast<unsigned>(threads)), 0, true};
   cuda::dispatch_float(q.dtype, [&]<class T>(cuda::Type<T>) {
     cuda::dispatch_float(k_cache.dtype, [&]<class C>(cuda::Type<C>) {
       launch(queue, RopeAppend::name, rope_append_kernel<T, C>, grid, {&y, &q, &k, &v, &table, &k_cache, &v_cache}, cuda::rows<T>(y),

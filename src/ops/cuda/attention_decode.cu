@@ -57,6 +57,7 @@ template <class T, int D>
 __global__ void __launch_bounds__(DecodeShared<T, D>::warps * 32) decode_kernel(AttentionWork w) {
   using Shared = DecodeShared<T, D>;
   constexpr int warps = Shared::warps;
+  begin_early();
   extern __shared__ __align__(16) unsigned char memory[];
   Shared& shared = *reinterpret_cast<Shared*>(memory);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, split = blockIdx.z;
@@ -152,7 +153,7 @@ void submit(Queue<Cuda>& queue, AttentionWork w, int64_t items, int64_t blocks) 
   choose_splits(queue, w, items, items * w.kv_heads * pieces, at_once, blocks);
   launch(queue, Attention::name, decode_kernel<T, D>,
          {dim3(static_cast<unsigned>(items), static_cast<unsigned>(w.kv_heads * pieces), static_cast<unsigned>(w.splits)),
-          DecodeShared<T, D>::warps * 32, sizeof(DecodeShared<T, D>)},
+          DecodeShared<T, D>::warps * 32, sizeof(DecodeShared<T, D>), true},
          {}, w);
   merge_parts(queue, Attention::name, w, items);
 }

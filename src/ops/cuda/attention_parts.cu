@@ -15,6 +15,7 @@ template <int V>
 __global__ void __launch_bounds__(merge_threads) merge_kernel(AttentionWork w) {
   __shared__ float factor[most_splits], highest_of_warp[merge_threads / 32];
   __shared__ float sums[merge_threads * V];
+  begin_early();
   const int head = blockIdx.x, item = blockIdx.y, token = w.single_tokens ? decode_item(w, item).token : item;
   if (token < 0) return;
   const BlockRange all = blocks_of(w, w.sequences.positions[token]);
@@ -85,7 +86,7 @@ void choose_splits(Queue<Cuda>& queue, AttentionWork& work, int64_t items, int64
 void merge_parts(Queue<Cuda>& queue, std::string_view op, const AttentionWork& work, int64_t items) {
   if (work.splits == 1) return;
   launch(queue, op, work.value_dim % 4 == 0 ? merge_kernel<4> : merge_kernel<1>,
-         {dim3(static_cast<unsigned>(work.heads), static_cast<unsigned>(items)), merge_threads}, {}, work);
+         {dim3(static_cast<unsigned>(work.heads), static_cast<unsigned>(items)), merge_threads, 0, true}, {}, work);
 }
 
 }  // namespace infernum::cuda

@@ -23,6 +23,7 @@ __device__ Place place_of(const Sequences& s, int token) {
 /// Floor: bytes of k and v, read and written. Grid (tokens, pieces of 256 elements of a row).
 template <class T>
 __global__ void append_kernel(T* k_cache, T* v_cache, AnyRows k, AnyRows v, Sequences s, int heads, int dim) {
+  begin_early();
   const int token = blockIdx.x, i = blockIdx.y * threads + threadIdx.x, h = i / dim, d = i % dim;
   if (h >= heads) return;
   const auto [block, slot] = place_of(s, token);
@@ -79,7 +80,8 @@ void kernel(CacheAppend, Queue<Cuda>& q, View<Cuda> k_cache, View<Cuda> v_cache,
   const Sequences s(positions, query_start, block_table);
   const int64_t tokens = k.rows(), heads = v_cache.size[1], dim = v_cache.size[3];
   const bool tiles = tokens >= 2 * s.count + block_tokens && reinterpret_cast<uintptr_t>(k_cache.data) % 16 == 0;
-  const Grid grid{dim3(static_cast<unsigned>(tiles ? tile_count(tokens, s.count, block_tokens) : tokens), pieces(heads * dim)), threads};
+  const Grid grid{dim3(static_cast<unsigned>(tiles ? tile_count(tokens, s.count, block_tokens) : tokens), pieces(heads * dim)), threads, 0,
+                  !tiles};
   dispatch_float(k_cache.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
     launch(q, CacheAppend::name, tiles ? append_tiles_kernel<T> : append_kernel<T>, grid, {&k_cache, &k, &v}, k_cache.as<T>(),

@@ -148,11 +148,16 @@ __device__ float product(const Run<Runs<Block>::scales>& w, const int (&x)[8], S
   return scaled;
 }
 
+/// Whether registers are held to what leaves room for a block of the next product, whose weights can then set out early.
+template <class Block, int M>
+constexpr bool room_for_successor = M == 1 && Runs<Block>::scales == 1;
+
 /// Floor: the bytes of w over the memory's bandwidth. One thread block a multiprocessor, whose warps each walk through tasks of R rows of
 /// w and keep `stages` chunks under way to shared memory. X: type of the activations that the block itself rounds to int8 (x_rows rows,
 /// into shared memory) while the first chunks are under way; void: they are rounded already, at `given`.
 template <class Block, class X, int M, int R>
-__global__ void __launch_bounds__(most_warps * 32, 1) int8_times_blocks(Operands a, Int8Rows given, int64_t x_rows, int tasks) {
+__global__ void __launch_bounds__(most_warps * 32, room_for_successor<Block, M> ? 2 : 1)
+    int8_times_blocks(Operands a, Int8Rows given, int64_t x_rows, int tasks) {
   extern __shared__ __align__(16) unsigned char shared[];
   constexpr int depth = stages<Block, R>, room = R * chunk_room<Block>, per_block = block_elements<Block>;
   constexpr bool rounds_itself = !std::is_void_v<X>;

@@ -130,6 +130,7 @@ __device__ auto function_of_row(const F& f, int64_t r) {
 /// Floor: bytes of y and of the inputs. Grid: V columns a thread, rows in y; no thread waits for another.
 template <int V, class F, class Y, class... In>
 __global__ void map_rows_kernel(Rows<Y> y, int64_t n_rows, int64_t cols, F f, In... in) {
+  begin_early();
   const int64_t c = first_unit() * V;
   if (c >= cols) return;
   for (int64_t r = first_row(); r < n_rows; r += row_step()) {
@@ -150,7 +151,9 @@ void map_rows(Queue<Cuda>& q, std::string_view op, std::initializer_list<const V
   constexpr int most = 16 / std::max({sizeof(Y), sizeof(*in.data)...});
   const bool fits = cols % most == 0 && aligned<most>(y, n_rows) && (aligned<most>(in, n_rows) && ...);
   with_width<most>(fits, [&]<int V>(Width<V>) {
-    launch(q, op, map_rows_kernel<V, F, Y, In...>, row_grid(n_rows, ceil_div(cols, V)), shown, y, n_rows, cols, f, in...);
+    Grid grid = row_grid(n_rows, ceil_div(cols, V));
+    grid.early = true;
+    launch(q, op, map_rows_kernel<V, F, Y, In...>, grid, shown, y, n_rows, cols, f, in...);
   });
 }
 

@@ -204,6 +204,34 @@ TEST(MatMulCuda, TheSameBitsEveryTime) {
   });
 }
 
+/// Products begin before those before them end (Grid::early): what they read has to be there all the same.
+TEST(MatMulCuda, ChainsOfProductsWaitForEachOther) {
+  test::on_cuda([](auto& on) {
+    constexpr int64_t k = 1024, links = 24;
+    for (int64_t m : {1, 4}) {
+      std::vector<OnDevice> weights, values;
+      std::vector<TestMatrix> hosts;
+      for (DType type : {DType::BF16, DType::Q8_0, DType::Q4_K}) hosts.push_back(random_matrix(type, k, k, 30));
+      for (const TestMatrix& w : hosts) weights.push_back(to_device(on.queue, w));
+      const TestMatrix x = random_floats(DType::BF16, m, k, 31);
+      for (int64_t i = 0; i <= links; i++) values.push_back(to_device(on.queue, i == 0 ? x : poisoned(DType::BF16, m, k)));
+      const auto run = [&](bool one_by_one) {
+        for (int64_t i = 0; i < links; i++) {
+          const auto at = static_cast<size_t>(i);
+          const TestMatrix& w = hosts[at % hosts.size()];
+          // Back to the size of x: sums of k products grow.
+          multiply(on.queue, view_of(values[at + 1], x), view_of(values[at], x), view_of(weights[at % hosts.size()], w));
+          kernel(Scale{}, on.queue, view_of(values[at + 1], x), view_of(values[at + 1], x), 0.02f);
+          if (one_by_one) on.queue.synchronize();
+        }
+        return values.back().read();
+      };
+      const auto want = run(true);
+      for (int i = 0; i < 20; i++) EXPECT_EQ(run(false), want) << "m " << m << " turn " << i;
+    }
+  });
+}
+
 TEST(MatMulCuda, EmptyOperands) {
   test::on_cuda([](auto& on) {
     const TestMatrix w = random_floats(DType::BF16, 3, 4, 1), x = random_floats(DType::BF16, 2, 4, 1);

@@ -49,6 +49,7 @@ __device__ float sum(const Pack<float, V>& x) {
 template <int V, bool centered, class Source, class Y>
 __global__ __launch_bounds__(1024) void norm_rows_kernel(Rows<Y> y, Source source, const float* w, int64_t n_rows, int64_t n, float eps) {
   constexpr int packs = 8 / V;
+  begin_early();
   const int64_t r = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   const int64_t width = r < n_rows ? n : 0;  // lanes of a warp sum together, so those past the last row stay, with nothing
   const int64_t step = int64_t{blockDim.x} * V, begin = int64_t{threadIdx.x} * V;
@@ -111,7 +112,7 @@ void norm_rows(Queue<Cuda>& q, std::string_view op, std::initializer_list<const 
     width = static_cast<unsigned>(std::min<int64_t>(1024, ceil_div(n, 256) * 32));
   else
     height = 256 / width;
-  const Grid grid{dim3(static_cast<unsigned>(ceil_div(n_rows, height))), dim3(width, height)};
+  const Grid grid{dim3(static_cast<unsigned>(ceil_div(n_rows, height))), dim3(width, height), 0, true};
   with_width<most>(fits && n % most == 0 && aligned<most>(out, n_rows) && aligned<most>(weight, 1), [&]<int V>(Width<V>) {
     launch(q, op, norm_rows_kernel<V, centered, Source, Y>, grid, shown, out, source, weight.data, n_rows, n, eps);
   });

@@ -40,6 +40,7 @@ __device__ void rotate(Pack<float, V>& a, Pack<float, V>& b, const Pack<float, V
 template <int V, bool interleaved, class T>
 __global__ void rope_kernel(Rows<T> y, Rows<const T> x, Rows<const float> table, int64_t n_rows, unsigned heads, unsigned head_dim,
                             unsigned half) {
+  cuda::begin_early();
   const unsigned pair_units = half / V, units = (head_dim - half) / V;
   const auto j = static_cast<unsigned>(cuda::first_unit());
   const unsigned head = j / units, unit = j % units;
@@ -88,8 +89,9 @@ void rope(Queue<Cuda>& q, const View<Cuda>& y, const View<Cuda>& x, const View<C
   const bool fits = head_dim % most == 0 && half % most == 0 && cuda::aligned<most>(out, n_rows) && cuda::aligned<most>(in, n_rows) &&
                     cuda::aligned<most>(angles, n_rows);
   cuda::with_width<most>(fits, [&]<int V>(cuda::Width<V>) {
-    launch(q, Rope::name, rope_kernel<V, interleaved, T>, cuda::row_grid(n_rows, heads * ((head_dim - half) / V)), {&y, &x, &table}, out,
-           in, angles, n_rows, heads, head_dim, half);
+    Grid grid = cuda::row_grid(n_rows, heads * ((head_dim - half) / V));
+    grid.early = true;
+    launch(q, Rope::name, rope_kernel<V, interleaved, T>, grid, {&y, &x, &table}, out, in, angles, n_rows, heads, head_dim, half);
   });
 }
 
