@@ -25,6 +25,13 @@ inline std::string describe(const View<Cuda>& v) {
   return text + ")";
 }
 
+/// Whether this build has code for compute capability 9.0. What is made for older devices runs there too, but does not wait.
+inline constexpr bool made_for_hopper = [] {
+  for (const int architecture : {__CUDA_ARCH_LIST__})
+    if (architecture == 900) return true;
+  return false;
+}();
+
 /// `op` is the tag's name; `shown` the views that an error message lists.
 template <class... P, class... A>
 void launch(Queue<Cuda>& q, std::string_view op, void (*function)(P...), const Grid& grid, std::initializer_list<const View<Cuda>*> shown,
@@ -38,8 +45,7 @@ void launch(Queue<Cuda>& q, std::string_view op, void (*function)(P...), const G
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{grid.blocks, grid.threads, grid.shared, q.stream, &early, 0};
-  // Code made for older devices runs on newer ones, but does not wait.
-  if (grid.early && q.properties.major == 9) config.numAttrs = 1;
+  if (made_for_hopper && grid.early && q.properties.major == 9 && q.properties.minor == 0) config.numAttrs = 1;
   const cudaError_t error = cudaLaunchKernelEx(&config, function, static_cast<P>(arguments)...);
   if (error == cudaSuccess) [[likely]]
     return;
