@@ -6,6 +6,10 @@ namespace {
 
 constexpr int warps = 8;  // of a block
 
+/// Products of larger matrices do not begin early: blocks that wait take the place of those that read. On an H100 early products made a
+/// step of 1B and 4B BF16 5 % shorter and one of 8B 5 % longer.
+constexpr int64_t most_early_bytes = int64_t{64} << 20;
+
 template <class T>
 constexpr int per_load = 16 / sizeof(T);
 
@@ -121,8 +125,9 @@ void launch_stream(Queue<Cuda>& q, std::string_view op, const Operands& a) {
   const int64_t per_block = warps / split;
   Operands b = a;
   if (a.chosen.ids) b.m = 1;
+  const bool early = a.n * a.k * static_cast<int64_t>(sizeof(W)) <= most_early_bytes;
   launch(q, op, stream_rows<X, W, M, R, U>,
-         {dim3(static_cast<unsigned>((groups + per_block - 1) / per_block), static_cast<unsigned>(pairs)), warps * 32, 0, true}, {}, b,
+         {dim3(static_cast<unsigned>((groups + per_block - 1) / per_block), static_cast<unsigned>(pairs)), warps * 32, 0, early}, {}, b,
          split);
 }
 

@@ -245,8 +245,11 @@ void launch_int8(Queue<Cuda>& q, std::string_view op, Operands a, const Activati
   while (warps > 1 && warps * per_warp + rounded > q.properties.shared_bytes_per_block) warps--;
   const int64_t most = warps * processors, turns = (tasks + most - 1) / most, used = (tasks + turns - 1) / turns;
   const int64_t blocks = std::min((used + warps - 1) / warps, processors);
+  // As in gemv.cu; with Q4_K early products made a step of 1B 6 % shorter and those of 4B and 8B 20 % longer.
+  constexpr int64_t most_early_elements = int64_t{20} << 20;
+  const bool early = a.n * a.k <= most_early_elements;
   launch(q, op, int8_times_blocks<Block, X, M, R>,
-         {dim3(static_cast<unsigned>(blocks)), static_cast<unsigned>(warps * 32), static_cast<size_t>(warps * per_warp + rounded), true},
+         {dim3(static_cast<unsigned>(blocks)), static_cast<unsigned>(warps * 32), static_cast<size_t>(warps * per_warp + rounded), early},
          {}, a, x.given, x.rows, static_cast<int>(tasks));
 }
 
