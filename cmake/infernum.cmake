@@ -16,7 +16,7 @@ target_compile_options(infernum_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-Wall
   $<$<CXX_COMPILER_ID:Clang>:-Wno-unknown-warning-option>)
 if(INFERNUM_HAS_CUDA)
   target_compile_options(infernum_flags INTERFACE
-    "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-lineinfo;--threads=1;-Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Wno-psabi,-Wno-restrict>")
+    "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Wno-psabi,-Wno-restrict,-fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=>")
   target_compile_definitions(infernum_flags INTERFACE INFERNUM_HAS_CUDA)
   target_link_libraries(infernum_flags INTERFACE CUDA::cudart_static)
 endif()

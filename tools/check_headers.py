@@ -38,9 +38,12 @@ def main() -> int:
     arguments.add_argument("--compiler", required=True)
     arguments.add_argument("--jobs", type=int, default=os.cpu_count())
     arguments.add_argument("--suffix-flags", action="append", default=[], metavar="SUFFIX=FLAG,FLAG")
+    arguments.add_argument("--folder-flags", action="append", default=[], metavar="FOLDER=FLAG,FLAG")
+    arguments.add_argument("--without", action="append", default=[], metavar="FOLDER", help="folders of headers that this build lacks")
     arguments.add_argument("root", nargs="?", default=pathlib.Path(__file__).parent.parent, type=pathlib.Path)
     options = arguments.parse_args()
     by_suffix = {suffix: flags.split(",") for suffix, flags in (entry.split("=", 1) for entry in options.suffix_flags)}
+    by_folder = {folder: flags.split(",") for folder, flags in (entry.split("=", 1) for entry in options.folder_flags)}
 
     source_root = options.root / "src"
     headers = [file.relative_to(source_root) for file in sorted(source_root.rglob("*.h"))]
@@ -49,10 +52,11 @@ def main() -> int:
         return 1
 
     built = {first_include(source) for source in source_root.rglob("*.cpp")}
-    alone = [header for header in headers if header.as_posix() not in built]
+    alone = [header for header in headers if header.as_posix() not in built and header.parent.name not in options.without]
 
     def one(header: pathlib.Path) -> str:
         flags = next((flags for suffix, flags in by_suffix.items() if header.stem.endswith(suffix)), [])
+        flags = flags + by_folder.get(header.parent.name, [])
         return compile_alone(header, options.root, options.compiler, flags)
 
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as team:
