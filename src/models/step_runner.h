@@ -116,6 +116,8 @@ class StepRunner<Cuda, Net> {
     return recorded_.front();
   }
 
+  /// A recording writes activations to memory that it gave back to the pool, so others may hold it in between. Of what the pool lends,
+  /// only inputs and logits outlive a step, and each is written anew by the step that reads it.
   std::list<Recorded> recorded_;
 };
 

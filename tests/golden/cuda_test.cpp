@@ -49,16 +49,9 @@ TEST_P(CudaGolden, LogitsEqualTheReferenceInAnyChunks) {
 
 TEST_P(CudaGolden, HiddenStatesEqualTheReferenceLayerByLayer) {
   const auto model = load("prompt1");
-  std::map<std::string, std::vector<float>> hidden;
-  model->observe(
-      [&](std::string_view name, const std::vector<int64_t>&, const std::vector<float>& values) { hidden[std::string(name)] = values; });
-  test::SingleSequence(*model, 64).append(golden.ids("prompt1.ids"));
-  int compared = 0;
-  for (; golden.has("prompt1.hidden" + std::to_string(compared)); compared++) {
-    const std::string name = "hidden" + std::to_string(compared);
-    EXPECT_LE(test::relative_error(hidden[name], golden.floats("prompt1." + name)), tolerance) << name;
-  }
-  EXPECT_EQ(compared, model->info().num_hidden_layers + 1);
+  const auto errors = test::hidden_errors(*model, golden, "prompt1");
+  for (size_t i = 0; i < errors.size(); i++) EXPECT_LE(errors[i], tolerance) << "hidden" << i;
+  EXPECT_EQ(static_cast<int64_t>(errors.size()), model->info().num_hidden_layers + 1);
 }
 
 TEST_P(CudaGolden, FusedAndDecomposedFormsAgree) {

@@ -80,6 +80,20 @@ inline double logits_error(Model& model, const Golden& golden, const std::string
   return relative_error(got, want);
 }
 
+/// What the residual stream of `prompt` is beside the reference, layer by layer: relative errors of hidden0, hidden1 ...
+inline std::vector<double> hidden_errors(Model& model, const Golden& golden, const std::string& prompt) {
+  std::map<std::string, std::vector<float>> hidden;
+  model.observe(
+      [&](std::string_view name, const std::vector<int64_t>&, const std::vector<float>& values) { hidden[std::string(name)] = values; });
+  const auto ids = golden.ids(prompt + ".ids");
+  SingleSequence(model, static_cast<int64_t>(ids.size())).append(ids);
+  model.observe({});
+  std::vector<double> errors;
+  for (std::string name = "hidden0"; golden.has(prompt + "." + name); name = "hidden" + std::to_string(errors.size()))
+    errors.push_back(relative_error(hidden[name], golden.floats(prompt + "." + name)));
+  return errors;
+}
+
 /// Of every position: the norm of the difference of its logits over the norm of its logits.
 inline std::vector<double> position_errors(const LogitsPair& logits, int64_t vocab_size) {
   std::vector<double> errors;

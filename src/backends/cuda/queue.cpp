@@ -46,7 +46,6 @@ CudaProperties cuda_properties(int ordinal) {
           p.minor,
           p.multiProcessorCount,
           static_cast<int64_t>(p.sharedMemPerBlockOptin),
-          p.l2CacheSize,
           static_cast<int64_t>(p.totalGlobalMem),
           2. * kilohertz * 1e3 * bits / 8};
 }

@@ -23,7 +23,7 @@ struct CudaProperties {
   int major = 0, minor = 0;  ///< compute capability
   int multiprocessors = 0;
   int64_t shared_bytes_per_block = 0;  ///< with opt-in
-  int64_t l2_bytes = 0, memory_bytes = 0;
+  int64_t memory_bytes = 0;
   double bandwidth = 0;  ///< bytes per second by the data sheet; 0: the driver does not tell
 };
 
