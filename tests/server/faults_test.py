@@ -84,7 +84,7 @@ class EngineFaults(unittest.TestCase):
             self.assertEqual(target.metrics()['vllm:request_success_total{finished_reason="error"}'], 1)
 
     def test_a_dead_engine_ends_the_process(self):
-        with simulate(next=0.02, env={"INFERNUM_FAULTS": "step:15:die"}) as target:
+        with simulate(next=0.05, env={"INFERNUM_FAULTS": "step:15:die"}) as target:
             streams = Streams(target, 3, max_tokens=60, ignore_eos=True)
             whole = Streams(target, 2, max_tokens=60, ignore_eos=True, whole=True)
             probes, refused = set(), set()
@@ -108,7 +108,8 @@ class EngineFaults(unittest.TestCase):
             self.assertIn("the engine has failed", target.log())
 
     def test_a_dead_engine_with_a_model(self):
-        with Server(env={"INFERNUM_FAULTS": "step:4:die"}) as target:
+        # The third step waits, so that the head of the stream is out, and an error can only come inside it, however busy the machine is.
+        with Server(env={"INFERNUM_FAULTS": "step:3:sleep:1000ms,step:4:die"}) as target:
             [(_, ends, _, error, done)] = Streams(target, 1, max_tokens=60, ignore_eos=True).join()
             self.assertEqual((ends, error["code"], done), ({}, "engine_error", True))
             self.assertEqual(target.wait(), 1)
