@@ -35,6 +35,12 @@ if(INFERNUM_FUZZ)
   add_custom_target(fuzzers)
 endif()
 
+# infernum_compile_quickly(target): for code that only steers (models call ops, the program calls the engine) and for tests, where the third
+# of the compile time that -O3 takes buys nothing.
+function(infernum_compile_quickly target)
+  target_compile_options(${target} PRIVATE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-O1>)
+endfunction()
+
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(INFERNUM_X86 TRUE)
 endif()
@@ -103,6 +109,7 @@ function(infernum_test name)
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
   target_compile_definitions(${name} PRIVATE INFERNUM_SOURCE_DIR="${CMAKE_SOURCE_DIR}" INFERNUM_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  infernum_compile_quickly(${name})
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1 WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 endfunction()
