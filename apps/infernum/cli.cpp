@@ -227,36 +227,64 @@ void add_model_flags(CLI::App* app, ModelFlags& flags) {
   add_model(app, flags);
 }
 
-int main(int argc, char** argv) {
-  std::setlocale(LC_CTYPE, "C.UTF-8");  // line editing: text is UTF-8 whatever the environment says
-  end_on_interrupt();
-  CLI::App root("Infernum: run language models exactly and fast.", "infernum");
+namespace {
+
+/// What every command was told; one of them runs.
+struct Told {
+  RunFlags run;
+  BenchFlags bench;
+  BenchServeFlags bench_serve;
+  BenchThroughputFlags bench_throughput;
+  PerplexityFlags perplexity;
+  InspectFlags inspect;
+  VerifyFlags verify;
+  QuantizeFlags quantize, convert;
+  TokenizeFlags tokenize;
+  TemplateFlags render_template;
+  ServeFlags serve;
+};
+
+void add_commands(CLI::App& root, Told& told) {
   root.require_subcommand(1);
   root.footer(
       "Every flag has an environment variable, shown in the help of its command; a flag wins over it.\n"
       "Exit codes: 0 done, 1 failure, 2 wrong usage, 130 interrupted.");
   root.set_version_flag("--version", "infernum " INFERNUM_VERSION);
-  RunFlags run_flags;
-  BenchFlags bench_flags;
-  BenchServeFlags bench_serve_flags;
-  BenchThroughputFlags bench_throughput_flags;
-  PerplexityFlags perplexity_flags;
-  InspectFlags inspect_flags;
-  VerifyFlags verify_flags;
-  QuantizeFlags quantize_flags, convert_flags;
-  TokenizeFlags tokenize_flags;
-  TemplateFlags template_flags;
-  ServeFlags serve_flags;
-  add_run(root, run_flags);
-  add_serve_command(root, serve_flags, [](CLI::App* app, ModelFlags& f) {
+  add_run(root, told.run);
+  add_serve_command(root, told.serve, [](CLI::App* app, ModelFlags& f) {
     add_reference(app, f);
     add_model(app, f);
   });
-  add_bench(root, bench_flags);
-  add_bench_commands(*root.get_subcommand("bench"), bench_serve_flags, bench_throughput_flags);
-  add_perplexity(root, perplexity_flags);
-  add_inspect(root, inspect_flags);
-  add_tools(root, verify_flags, quantize_flags, convert_flags, tokenize_flags, template_flags);
+  add_bench(root, told.bench);
+  add_bench_commands(*root.get_subcommand("bench"), told.bench_serve, told.bench_throughput);
+  add_perplexity(root, told.perplexity);
+  add_inspect(root, told.inspect);
+  add_tools(root, told.verify, told.quantize, told.convert, told.tokenize, told.render_template);
+}
+
+int run_command(const std::string& command, const Told& told, int argc, char** argv) {
+  if (command == "run") return run(told.run);
+  if (command == "serve") return serve(argc, argv);
+  if (command == "bench serve") return bench_serve(told.bench_serve);
+  if (command == "bench throughput") return bench_throughput(told.bench_throughput);
+  if (command == "bench") return bench(told.bench);
+  if (command == "perplexity") return perplexity(told.perplexity);
+  if (command == "inspect") return inspect(told.inspect);
+  if (command == "verify") return verify(told.verify);
+  if (command == "quantize") return quantize(told.quantize);
+  if (command == "convert") return convert(told.convert);
+  if (command == "tokenize") return tokenize(told.tokenize);
+  return render_template(told.render_template);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::setlocale(LC_CTYPE, "C.UTF-8");  // line editing: text is UTF-8 whatever the environment says
+  end_on_interrupt();
+  CLI::App root("Infernum: run language models exactly and fast.", "infernum");
+  Told told;
+  add_commands(root, told);
   try {
     if (argc > 1 && argv[1] == std::string_view("serve")) apply_config_file(*root.get_subcommand("serve"), argc, argv);
     root.parse(argc, argv);
@@ -270,19 +298,8 @@ int main(int argc, char** argv) {
   }
   try {
     const CLI::App& chosen = *root.get_subcommands().front();
-    const std::string command = command_name(chosen.get_subcommands().empty() ? chosen : *chosen.get_subcommands().front());
-    const int code = command == "run"                ? run(run_flags)
-                     : command == "serve"            ? serve(argc, argv)
-                     : command == "bench serve"      ? bench_serve(bench_serve_flags)
-                     : command == "bench throughput" ? bench_throughput(bench_throughput_flags)
-                     : command == "bench"            ? bench(bench_flags)
-                     : command == "perplexity"       ? perplexity(perplexity_flags)
-                     : command == "inspect"          ? inspect(inspect_flags)
-                     : command == "verify"           ? verify(verify_flags)
-                     : command == "quantize"         ? quantize(quantize_flags)
-                     : command == "convert"          ? convert(convert_flags)
-                     : command == "tokenize"         ? tokenize(tokenize_flags)
-                                                     : render_template(template_flags);
+    const int code =
+        run_command(command_name(chosen.get_subcommands().empty() ? chosen : *chosen.get_subcommands().front()), told, argc, argv);
     check(std::fflush(stdout) == 0 && !std::ferror(stdout), "cannot write to standard output");
     return code;
   } catch (const Interrupted&) {

@@ -76,7 +76,7 @@ void add_limits(Flags& flags, ServeFlags& f) {
   flags.add("max-connections", f.max_connections, "in all")->transform(whole(1, 1 << 20));
   flags.add("max-connections-per-ip", f.max_connections_per_ip, "of one address")->transform(whole(1, 1 << 20));
   flags.add("header-timeout", l.header_seconds, "seconds")->check(between(0, longest, true));
-  flags.add("body-timeout", l.body_seconds, "seconds, and one more for every 64 kB")->check(between(0, longest, true));
+  flags.add("body-timeout", l.body_seconds, "seconds, and one more for every 64 model_b")->check(between(0, longest, true));
   flags.add("keep-alive-timeout", l.idle_seconds, "seconds between requests")->check(between(0, longest, true));
   flags.add("write-timeout", l.write_stall_seconds, "seconds without the client taking a byte")->check(between(0, longest, true));
   flags.add("ping-interval", l.ping_seconds, "seconds of silence until a stream carries a comment; -1: never")->check(between(-1, longest));

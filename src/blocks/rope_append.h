@@ -26,7 +26,7 @@ struct RopeAppend : Block<RopeAppend> {
   static Tensor<B, L> decomposed(const Tensor<B, L>& q, const Tensor<B, L>& k, const Tensor<B, L>& v, const Tensor<B>& table,
                                  const Tensor<B>& k_cache, const Tensor<B>& v_cache, const Tensor<B>& positions,
                                  const Tensor<B>& query_start, const Tensor<B>& block_table, RopeParams p) {
-    const auto rotated_q = rope(q, table, p);
+    auto rotated_q = rope(q, table, p);
     const auto rotated_k = rope(k, table, p);
     run<CacheAppend>(k_cache, v_cache, rotated_k, v, positions, query_start, block_table);
     return rotated_q;

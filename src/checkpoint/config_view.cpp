@@ -132,7 +132,7 @@ std::vector<std::string> ConfigView::one_full_in_six() const {
   constexpr int64_t period = 6;
   auto types = layer_types();
   for (int64_t i = static_cast<int64_t>(types.size()); i < layers(); ++i)
-    types.push_back((i + 1) % period == 0 || i + 1 == layers() ? "full_attention" : "sliding_attention");
+    types.emplace_back((i + 1) % period == 0 || i + 1 == layers() ? "full_attention" : "sliding_attention");
   return types;
 }
 

@@ -27,7 +27,7 @@ struct Planned {
 };
 using Plan = std::map<std::string, Planned, ByLayer>;
 
-void add(const StoredTensor& tensor, GgufName place, int64_t experts, Plan& plan) {
+void add(const StoredTensor& tensor, const GgufName& place, int64_t experts, Plan& plan) {
   size_t index = 0, count = 1;
   if (place.row->order == GgufOrder::Experts) {
     check(place.expert < experts, "the expert of a tensor is beyond the number of experts", tensor.name, experts);
@@ -52,11 +52,11 @@ Plan collect(const TensorSource& source, const ConfigView& config, const GgufFam
   Plan plan;
   for (const StoredTensor& tensor : source) {
     if (skipped(tensor, config, tied)) continue;
-    std::vector<GgufName> places = gguf_names(tensor.name, family);
+    const std::vector<GgufName> places = gguf_names(tensor.name, family);
     if (places.empty()) fail("the tensor has no place in a GGUF file of the family", family.model_type, tensor.name);
-    for (GgufName& place : places) {
+    for (const GgufName& place : places) {
       check(place.layer < config.layers(), "the layer of a tensor is beyond num_hidden_layers", tensor.name, config.layers());
-      add(tensor, std::move(place), config.experts(), plan);
+      add(tensor, place, config.experts(), plan);
     }
   }
   return plan;

@@ -26,7 +26,7 @@ T read_at(const std::byte* bytes) {
 bool read_int(GgufType type, const std::byte* bytes, int64_t& value) {
   switch (type) {
     case GgufType::U8: value = read_at<uint8_t>(bytes); return true;
-    case GgufType::I8: value = read_at<int8_t>(bytes); return true;
+    case GgufType::I8: value = read_at<int8_t>(bytes); return true;  // NOLINT(bugprone-signed-char-misuse): a number
     case GgufType::U16: value = read_at<uint16_t>(bytes); return true;
     case GgufType::I16: value = read_at<int16_t>(bytes); return true;
     case GgufType::U32: value = read_at<uint32_t>(bytes); return true;

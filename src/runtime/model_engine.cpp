@@ -54,7 +54,7 @@ class ModelEngine::Core {
   EngineCore core;
 };
 
-ModelEngine::ModelEngine(std::shared_ptr<Model> model, ModelEngineOptions options)
+ModelEngine::ModelEngine(std::shared_ptr<Model> model, const ModelEngineOptions& options)
     : ThreadedEngine(info_of(*model, options),
                      options.max_num_seqs + (options.max_queue > 0 ? options.max_queue : 4 * options.max_num_seqs), options.faults),
       core_(std::make_unique<Core>(std::move(model), options, info().cache_tokens, faults(), events())) {

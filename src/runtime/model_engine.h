@@ -23,7 +23,7 @@ struct ModelEngineOptions {
 class ModelEngine : public ThreadedEngine {
  public:
   /// Allocates the cache and starts the thread, which alone uses the model from here on.
-  ModelEngine(std::shared_ptr<Model> model, ModelEngineOptions options = {});
+  ModelEngine(std::shared_ptr<Model> model, const ModelEngineOptions& options = {});
   ~ModelEngine() override;
 
  private:

@@ -205,7 +205,7 @@ void SimEngine::Core::count(EngineStats& stats) const {
   stats.step_tokens = step_tokens_;
 }
 
-SimEngine::SimEngine(SimEngineOptions options)
+SimEngine::SimEngine(const SimEngineOptions& options)
     : ThreadedEngine({options.vocab_size, options.context, options.context * options.max_num_seqs, options.max_num_seqs},
                      options.max_num_seqs + (options.max_queue > 0 ? options.max_queue : 4 * options.max_num_seqs), options.faults) {
   check(options.max_num_seqs > 0, "sim engine: max_num_seqs is positive", options.max_num_seqs);

@@ -25,7 +25,7 @@ struct SimEngineOptions {
 class SimEngine : public ThreadedEngine {
  public:
   /// Throws, naming the rule, on tokens that are outside of the vocabulary.
-  explicit SimEngine(SimEngineOptions options);
+  explicit SimEngine(const SimEngineOptions& options);
   ~SimEngine() override;
 
  private:

@@ -24,7 +24,7 @@ void Ticket::end(RequestEnd end) {
 }
 
 ThreadedEngine::ThreadedEngine(EngineInfo info, int64_t max_in_flight, Faults faults)
-    : info_(std::move(info)), max_in_flight_(max_in_flight), faults_(std::move(faults)) {
+    : info_(info), max_in_flight_(max_in_flight), faults_(std::move(faults)) {
   heartbeat_ = std::chrono::steady_clock::now().time_since_epoch().count();
 }
 

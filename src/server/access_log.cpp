@@ -2,8 +2,8 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
+#include <csignal>
 
 #include <algorithm>
 #include <array>
@@ -140,7 +140,7 @@ LineWriter::~LineWriter() {
   thread_.join();
 }
 
-void LineWriter::write(std::string line) {
+void LineWriter::write(const std::string& line) {
   bool wake = false;
   {
     const std::lock_guard lock(mutex_);

@@ -30,7 +30,7 @@ class LineWriter {
   LineWriter(const LineWriter&) = delete;
   LineWriter& operator=(const LineWriter&) = delete;
   /// From any thread; never blocks.
-  void write(std::string line);
+  void write(const std::string& line);
   uint64_t dropped() const;
 
  private:

@@ -9,11 +9,9 @@ namespace infernum::server {
 /// Told when a descriptor is ready, once per wait.
 class Ready {
  public:
+  virtual ~Ready() = default;
   virtual void on_readable() = 0;
   virtual void on_writable() = 0;
-
- protected:
-  ~Ready() = default;
 };
 
 /// A descriptor of the loop. Destroying it closes the descriptor and forgets the waits.

@@ -98,7 +98,7 @@ class HttpExchange final : public Exchange {
 class HttpConnection final : public Ready {
  public:
   HttpConnection(ConnectionHost& host, int fd, std::string peer, std::unique_ptr<TlsSession> tls);
-  ~HttpConnection();
+  ~HttpConnection() override;
   HttpConnection(const HttpConnection&) = delete;
   HttpConnection& operator=(const HttpConnection&) = delete;
 

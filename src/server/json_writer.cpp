@@ -16,7 +16,7 @@ constexpr std::array<bool, 256> make_special() {
   special['"'] = special['\\'] = special[0x7F] = special[0xC2] = special[0xE2] = true;
   return special;
 }
-constexpr auto kSpecial = make_special();
+constexpr auto special_characters = make_special();
 
 void append_control(std::string& out, unsigned char c) {
   constexpr std::string_view digits = "0123456789abcdef";
@@ -56,7 +56,7 @@ void append_escaped(std::string& out, std::string_view text) {
   size_t begin = 0;
   for (size_t i = 0; i < text.size(); i++) {
     const auto c = static_cast<unsigned char>(text[i]);
-    if (!kSpecial[c]) [[likely]]
+    if (!special_characters[c]) [[likely]]
       continue;
     if (c == 0xE2) {
       const bool separator = text.size() - i >= 3 && text[i + 1] == '\x80' && (text[i + 2] == '\xA8' || text[i + 2] == '\xA9');

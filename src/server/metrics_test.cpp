@@ -185,7 +185,7 @@ RequestRecord example_record() {
   return record;
 }
 
-constexpr const char* kEngine = R"({model_name="storyteller",engine="0"})";
+constexpr const char* engine_labels = R"({model_name="storyteller",engine="0"})";
 
 TEST(ServerMetrics, CountsARequestExactly) {
   ServerMetrics metrics(MetricNames::Vllm, "1.2.3");
@@ -209,7 +209,7 @@ TEST(ServerMetrics, CountsARequestExactly) {
   });
   auto found = parse(metrics.text(TextFormat::Prometheus)).samples;
   const auto engine = [&](const std::string& name) {
-    const auto sample = found.find("vllm:" + name + kEngine);
+    const auto sample = found.find("vllm:" + name + engine_labels);
     return sample == found.end() ? -1 : sample->second;
   };
   EXPECT_EQ(engine("num_requests_running"), 3);
@@ -289,7 +289,7 @@ TEST(ServerMetrics, FrozenEnginesAreNotAsked) {
   const int64_t asked = running;
   const auto found = parse(metrics.text(TextFormat::Prometheus)).samples;
   EXPECT_EQ(running, asked);
-  EXPECT_EQ(found.at(std::string("vllm:num_requests_running") + kEngine), static_cast<double>(asked - 1));
+  EXPECT_EQ(found.at(std::string("vllm:num_requests_running") + engine_labels), static_cast<double>(asked - 1));
 }
 
 TEST(ServerMetrics, ScrapesWhileRequestsEnd) {
@@ -303,7 +303,8 @@ TEST(ServerMetrics, ScrapesWhileRequestsEnd) {
     });
   for (int i = 0; i < 5; i++) parse(metrics.text(i % 2 ? TextFormat::OpenMetrics : TextFormat::Prometheus));
   for (auto& thread : threads) thread.join();
-  EXPECT_EQ(parse(metrics.text(TextFormat::Prometheus)).samples.at(std::string("vllm:e2e_request_latency_seconds_count") + kEngine), 1000);
+  EXPECT_EQ(parse(metrics.text(TextFormat::Prometheus)).samples.at(std::string("vllm:e2e_request_latency_seconds_count") + engine_labels),
+            1000);
 }
 
 /// docs/metrics.md lists what there is, and only that.

@@ -24,36 +24,36 @@ bool is_chunked(std::string_view value) { return lower({value.data(), value.size
 /// Writes straight into an HttpRequest instead of Beast's own containers.
 class BeastParser final : public http::basic_parser<true> {
  public:
-  explicit BeastParser(HttpRequest& request) : request_(request) {}
+  explicit BeastParser(HttpRequest& into) : request(into) {}
 
-  HttpRequest& request_;
-  size_t body_limit_ = 0;
-  int version_ = 11;
-  bool head_done_ = false, discard_ = false;
+  HttpRequest& request;
+  size_t most_body_bytes = 0;
+  int http_version = 11;
+  bool head_done = false, discarding = false;
 
  private:
   void on_request_impl(http::verb, View method, View target, int version, error_code&) override {
-    request_.method.assign(method.data(), method.size());
-    request_.path.assign(target.data(), target.size());
-    version_ = version;
+    request.method.assign(method.data(), method.size());
+    request.path.assign(target.data(), target.size());
+    http_version = version;
   }
   void on_response_impl(int, View, int, error_code&) override {}
   void on_field_impl(http::field, View name, View value, error_code&) override {
     // Fields behind a chunked body could pass for those that were checked before it: nobody needs them.
-    if (!head_done_) request_.headers.emplace_back(lower(name), std::string(value.data(), value.size()));
+    if (!head_done) request.headers.emplace_back(lower(name), std::string(value.data(), value.size()));
   }
-  void on_header_impl(error_code&) override { head_done_ = true; }
+  void on_header_impl(error_code&) override { head_done = true; }
   void on_body_init_impl(const boost::optional<uint64_t>& length, error_code&) override {
     // A length is a promise, not a reason to reserve all of it.
-    if (length && !discard_) request_.body.reserve(static_cast<size_t>(std::min<uint64_t>(*length, 64 << 10)));
+    if (length && !discarding) request.body.reserve(static_cast<size_t>(std::min<uint64_t>(*length, 64 << 10)));
   }
   size_t on_body_impl(View body, error_code&) override {
-    if (!discard_) request_.body.append(body.data(), body.size());
+    if (!discarding) request.body.append(body.data(), body.size());
     return body.size();
   }
   void on_chunk_header_impl(uint64_t, View, error_code&) override {}
   size_t on_chunk_body_impl(uint64_t, View body, error_code& error) override {
-    if (!discard_ && request_.body.size() + body.size() > body_limit_) {
+    if (!discarding && request.body.size() + body.size() > most_body_bytes) {
       error = http::error::body_limit;
       return 0;
     }
@@ -75,12 +75,12 @@ struct RequestParser::Impl {
   Impl(const RequestLimits& l, HttpRequest& request) : limits(l), parser(request) {
     parser.header_limit(static_cast<uint32_t>(l.header_bytes));
     parser.body_limit(l.body_bytes);
-    parser.body_limit_ = l.body_bytes;
+    parser.most_body_bytes = l.body_bytes;
   }
 
-  State fail(int code, std::string why) {
+  State fail(int code, const std::string& why) {
     status = code;
-    message = std::move(why);
+    message = why;
     return State::Failed;
   }
 
@@ -104,7 +104,7 @@ struct RequestParser::Impl {
 
   /// Rules that Beast does not make.
   State check_head() {
-    const HttpRequest& request = parser.request_;
+    const HttpRequest& request = parser.request;
     if (request.path.size() > limits.url_bytes) return fail(414, too_long_url());
     int lengths = 0, encodings = 0, hosts = 0;
     for (const auto& [name, value] : request.headers) {
@@ -120,8 +120,8 @@ struct RequestParser::Impl {
       }
     }
     if (lengths + encodings > 1) return fail(400, "the header says more than once how long the body is");
-    if (encodings && parser.version_ < 11) return fail(400, "HTTP/1.0 has no Transfer-Encoding");
-    if (hosts > 1 || (hosts == 0 && parser.version_ >= 11))
+    if (encodings && parser.http_version < 11) return fail(400, "HTTP/1.0 has no Transfer-Encoding");
+    if (hosts > 1 || (hosts == 0 && parser.http_version >= 11))
       return fail(400, "the header must name one Host, but names " + std::to_string(hosts));
     return State::Head;
   }
@@ -133,7 +133,7 @@ RequestParser::~RequestParser() = default;
 RequestParser::State RequestParser::feed(std::string_view& bytes) {
   BeastParser& parser = impl_->parser;
   for (;;) {
-    if (parser.head_done_ && !impl_->told_head) {
+    if (parser.head_done && !impl_->told_head) {
       impl_->told_head = true;
       return impl_->check_head();
     }
@@ -147,7 +147,7 @@ RequestParser::State RequestParser::feed(std::string_view& bytes) {
     if (!impl_->told_head) impl_->head_bytes += used;
     const size_t waiting = error == http::error::need_more ? bytes.size() : 0;
     if (!impl_->told_head &&
-        (impl_->head_bytes + waiting > impl_->limits.header_bytes || parser.request_.headers.size() > impl_->limits.fields))
+        (impl_->head_bytes + waiting > impl_->limits.header_bytes || parser.request.headers.size() > impl_->limits.fields))
       return impl_->fail(http::error::header_limit, before);
     if (error == http::error::need_more) {
       if (bytes.size() > unparsed_limit) return impl_->fail(400, "the body has a chunk header or trailer that is too long");
@@ -160,10 +160,10 @@ RequestParser::State RequestParser::feed(std::string_view& bytes) {
 int RequestParser::status() const { return impl_->status; }
 std::string_view RequestParser::message() const { return impl_->message; }
 bool RequestParser::keep_alive() const { return impl_->parser.keep_alive(); }
-bool RequestParser::http_1_0() const { return impl_->parser.version_ < 11; }
+bool RequestParser::http_1_0() const { return impl_->parser.http_version < 11; }
 bool RequestParser::expects_continue() const {
-  const std::string_view value = impl_->parser.request_.header("expect");
-  return impl_->parser.version_ >= 11 && lower({value.data(), value.size()}) == "100-continue";
+  const std::string_view value = impl_->parser.request.header("expect");
+  return impl_->parser.http_version >= 11 && lower({value.data(), value.size()}) == "100-continue";
 }
 bool RequestParser::has_body() const { return !impl_->parser.is_done(); }
 std::optional<uint64_t> RequestParser::content_length() const {
@@ -171,7 +171,7 @@ std::optional<uint64_t> RequestParser::content_length() const {
   return length ? std::optional<uint64_t>(*length) : std::nullopt;
 }
 void RequestParser::discard_body() {
-  impl_->parser.discard_ = true;
+  impl_->parser.discarding = true;
   impl_->parser.body_limit(boost::none);
 }
 

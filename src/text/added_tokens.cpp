@@ -10,7 +10,7 @@
 namespace infernum::text {
 namespace {
 
-constexpr size_t kLongestContent = 1024;
+constexpr size_t longest_content = 1024;
 
 bool is_class(std::string_view text, size_t at, uint16_t bits) { return CharTable::get()[decode_utf8(text.data() + at).value] & bits; }
 
@@ -21,21 +21,21 @@ size_t previous_character(std::string_view text, size_t at) {
 }
 
 bool is_single_word(std::string_view text, size_t begin, size_t end) {
-  return (begin == 0 || !is_class(text, previous_character(text, begin), kWord)) && (end == text.size() || !is_class(text, end, kWord));
+  return (begin == 0 || !is_class(text, previous_character(text, begin), Word)) && (end == text.size() || !is_class(text, end, Word));
 }
 
 /// Start of the run of spaces that ends at `at`, not before `least`.
 size_t spaces_before(std::string_view text, size_t at, size_t least) {
   while (at > least) {
     const size_t previous = previous_character(text, at);
-    if (previous < least || !is_class(text, previous, kSpace)) break;
+    if (previous < least || !is_class(text, previous, Space)) break;
     at = previous;
   }
   return at;
 }
 
 size_t spaces_after(std::string_view text, size_t at, size_t most) {
-  while (at < most && is_class(text, at, kSpace)) at += utf8_bytes(text[at]);
+  while (at < most && is_class(text, at, Space)) at += utf8_bytes(text[at]);
   return at;
 }
 
@@ -62,7 +62,7 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, MatchOrder order) : tok
   for (size_t i = 0; i < tokens_.size(); ++i) {
     const std::string& content = tokens_[i].content;
     if (content.empty()) continue;
-    check(content.size() <= kLongestContent, "added token: longer than 1024 bytes", tokens_[i].id, content.size());
+    check(content.size() <= longest_content, "added token: longer than 1024 bytes", tokens_[i].id, content.size());
     keys.emplace_back(content, static_cast<int32_t>(i));
     starts_[static_cast<unsigned char>(content[0])] = true;
   }
@@ -78,7 +78,7 @@ void AddedTokens::split(std::string_view text, std::string_view trust, bool pars
   if (text.empty()) return;
   if (trie_.empty()) {
     out.push_back({0, static_cast<uint32_t>(text.size()), -1});
-  } else if (order_ == MatchOrder::kLeftmostLongest) {
+  } else if (order_ == MatchOrder::LeftmostLongest) {
     leftmost_longest(text, trust, parse_special, out);
   } else {
     longest_first(text, trust, parse_special, out);

@@ -25,8 +25,8 @@ struct Fragment {
 
 /// How overlapping candidates are settled.
 enum class MatchOrder {
-  kLeftmostLongest,  // tokenizer.json
-  kLongestFirst,     // llama.cpp: the longest token is cut out of the whole text, then the next
+  LeftmostLongest,  // tokenizer.json
+  LongestFirst,     // llama.cpp: the longest token is cut out of the whole text, then the next
 };
 
 class AddedTokens {
@@ -46,7 +46,7 @@ class AddedTokens {
 
   std::vector<AddedToken> tokens_;
   Trie trie_;  // content -> index into tokens_
-  MatchOrder order_ = MatchOrder::kLeftmostLongest;
+  MatchOrder order_ = MatchOrder::LeftmostLongest;
   std::array<bool, 256> starts_{};
 };
 

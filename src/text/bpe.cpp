@@ -17,8 +17,8 @@ std::array<int32_t, 256> find_byte_tokens(const TokenMap& ids) {
 /// A text that has U+2581 after something else than U+2581.
 bool has_inner_metaspace(std::string_view text) {
   size_t at = 0;
-  while (text.substr(at, kMetaspace.size()) == kMetaspace) at += kMetaspace.size();
-  return text.find(kMetaspace, at) != std::string_view::npos;
+  while (text.substr(at, metaspace_mark.size()) == metaspace_mark) at += metaspace_mark.size();
+  return text.find(metaspace_mark, at) != std::string_view::npos;
 }
 
 /// Calls visit(chunk) for the parts between a character and the U+2581 behind it.
@@ -26,8 +26,8 @@ template <class Visit>
 void metaspace_chunks(std::string_view piece, Visit&& visit) {
   size_t begin = 0, at = 0;
   while (at < piece.size()) {
-    while (piece.substr(at, kMetaspace.size()) == kMetaspace) at += kMetaspace.size();
-    at = std::min(piece.find(kMetaspace, at), piece.size());
+    while (piece.substr(at, metaspace_mark.size()) == metaspace_mark) at += metaspace_mark.size();
+    at = std::min(piece.find(metaspace_mark, at), piece.size());
     visit(piece.substr(begin, at - begin));
     begin = at;
   }
@@ -82,7 +82,7 @@ void Bpe::add_merges(const TokenList& tokens, const std::vector<MergeRule>& merg
     set_pair(static_cast<uint64_t>(static_cast<uint32_t>(a)) << 32 | static_cast<uint32_t>(b), {static_cast<uint32_t>(rank), ab});
   }
   cut_at_metaspace_ =
-      !config_.byte_level && !inner_metaspace && texts_.find(kMetaspace) >= 0 && prefix == 0 && config_.end_of_word_suffix.empty();
+      !config_.byte_level && !inner_metaspace && texts_.find(metaspace_mark) >= 0 && prefix == 0 && config_.end_of_word_suffix.empty();
 }
 
 void Bpe::set_pair(uint64_t pair, Merge merge) {
@@ -107,8 +107,8 @@ void Bpe::encode_chunk(std::string_view piece, std::vector<int32_t>& out) const 
   if (id >= 0 && (take_whole || whole_[static_cast<size_t>(id)].load(std::memory_order_relaxed) == 1)) return out.push_back(id);
   SymbolList symbols;
   add_symbols(piece, symbols);
-  symbols.merge([this](const Symbol& a, const Symbol& b) { return find(a.id, b.id); });
-  for (const Symbol& s : symbols) out.push_back(s.id);
+  symbols.merge([this](const MergeSymbol& a, const MergeSymbol& b) { return find(a.id, b.id); });
+  for (const MergeSymbol& s : symbols) out.push_back(s.id);
   if (id >= 0) {
     const bool whole = symbols.end() - symbols.begin() == 1 && symbols.begin()->id == id;
     whole_[static_cast<size_t>(id)].store(whole ? 1 : 2, std::memory_order_relaxed);
@@ -195,12 +195,12 @@ void ScoredBpe::encode_chunk(std::string_view piece, std::vector<int32_t>& out) 
     symbols.add({texts_.find(piece.substr(at, end - at)), at, end});
     at = end;
   }
-  symbols.merge([&](const Symbol& a, const Symbol& b) {
+  symbols.merge([&](const MergeSymbol& a, const MergeSymbol& b) {
     if (b.end - a.begin > texts_.longest()) return Merge{};
     const int32_t id = texts_.find(piece.substr(a.begin, b.end - a.begin));
     return id < 0 ? Merge{} : Merge{ranks_[static_cast<size_t>(id)], id};
   });
-  for (const Symbol& s : symbols) {
+  for (const MergeSymbol& s : symbols) {
     if (s.id >= 0) {
       out.push_back(s.id);
       continue;

@@ -12,7 +12,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Tokens = std::vector<std::pair<std::string, std::string>>;
 
-constexpr std::string_view kNeedle = "Quokka37";  // a word no template contains
+constexpr std::string_view needle_word = "Quokka37";  // a word no template contains
 
 /// What the template prints for these messages; empty where it refuses them. Templates made for tool use want tools.
 std::string attempt(const ChatTemplate& chat, const Tokens& tokens, const Json& messages) {
@@ -50,7 +50,7 @@ Json tool_exchange(const Json& content, const Json& arguments) {
 
 MessageForm detect_message_form(const ChatTemplate& chat, const Tokens& special_tokens) {
   MessageForm form;
-  const std::string needle(kNeedle);
+  const std::string needle(needle_word);
   const std::string plain = attempt(chat, special_tokens, one_message(needle));
   const std::string parts = attempt(chat, special_tokens, one_message(Json::array({{{"type", "text"}, {"text", needle}}})));
   // A template that does not iterate prints the list itself: as Python or as JSON.

@@ -18,7 +18,7 @@ using namespace text;
 namespace {
 
 /// Tokens that end a turn wherever they occur, told by their text.
-constexpr std::string_view kEndTexts[] = {"<|eot_id|>",
+constexpr std::string_view end_texts[] = {"<|eot_id|>",
                                           "<|im_end|>",
                                           "<|end|>",
                                           "<|return|>",
@@ -40,8 +40,8 @@ constexpr std::string_view kEndTexts[] = {"<|eot_id|>",
                                           "<end_of_utterance>",
                                           "<｜end▁of▁sentence｜>"};
 /// Padding, repository and file marks of fill-in-the-middle: a completion ends there too.
-constexpr std::string_view kFimEndTexts[] = {"<|fim_pad|>",   "<fim-pad>",  "<fim_pad>", "<PAD>",      "[PAD]",       "<|fim_repo|>",
-                                             "<|repo_name|>", "<fim-repo>", "<REPO>",    "<reponame>", "<|file_sep|>"};
+constexpr std::string_view fim_end_texts[] = {"<|fim_pad|>",   "<fim-pad>",  "<fim_pad>", "<PAD>",      "[PAD]",       "<|fim_repo|>",
+                                              "<|repo_name|>", "<fim-repo>", "<REPO>",    "<reponame>", "<|file_sep|>"};
 
 class GgufLoader {
  public:
@@ -69,17 +69,17 @@ class GgufLoader {
 
  private:
   static bool is_end_text(std::string_view text) {
-    return std::find(std::begin(kEndTexts), std::end(kEndTexts), text) != std::end(kEndTexts);
+    return std::find(std::begin(end_texts), std::end(end_texts), text) != std::end(end_texts);
   }
 
   GgufTokenType type(size_t id) const {
-    return v_.token_type.empty() ? GgufTokenType::kNormal : static_cast<GgufTokenType>(v_.token_type[id]);
+    return v_.token_type.empty() ? GgufTokenType::Normal : static_cast<GgufTokenType>(v_.token_type[id]);
   }
 
   void load_tokens() {
     const size_t count = v_.tokens.size();
     check(count > 0, "GGUF tokenizer: tokenizer.ggml.tokens is missing or empty");
-    check(count <= static_cast<size_t>(TokenizerParts::kMaxVocab), "GGUF tokenizer: more tokens than", TokenizerParts::kMaxVocab, count);
+    check(count <= static_cast<size_t>(TokenizerParts::max_vocab), "GGUF tokenizer: more tokens than", TokenizerParts::max_vocab, count);
     check(v_.token_type.empty() || v_.token_type.size() == count, "GGUF tokenizer: token_type and tokens differ in number",
           v_.token_type.size(), count);
     check(v_.scores.empty() || v_.scores.size() == count, "GGUF tokenizer: scores and tokens differ in number", v_.scores.size(), count);
@@ -92,12 +92,12 @@ class GgufLoader {
     for (size_t id = 0; id < count; ++id) {
       if (!is_valid_utf8(p.tokens[id])) p.tokens[id] = to_valid_utf8(p.tokens[id]);
       GgufTokenType kind = type(id);
-      check(kind >= GgufTokenType::kUndefined && kind <= GgufTokenType::kByte, "GGUF tokenizer: unknown token_type of token", id,
+      check(kind >= GgufTokenType::Undefined && kind <= GgufTokenType::Byte, "GGUF tokenizer: unknown token_type of token", id,
             v_.token_type.empty() ? 1 : v_.token_type[id]);
       // Converters sometimes leave these as ordinary tokens; a prompt could then not hold them.
-      if (kind == GgufTokenType::kNormal && is_end_text(p.tokens[id])) kind = GgufTokenType::kControl;
-      p.special[id] = kind == GgufTokenType::kControl || kind == GgufTokenType::kUnknown;
-      p.verbatim[id] = p.special[id] || kind == GgufTokenType::kUserDefined;
+      if (kind == GgufTokenType::Normal && is_end_text(p.tokens[id])) kind = GgufTokenType::Control;
+      p.special[id] = kind == GgufTokenType::Control || kind == GgufTokenType::Unknown;
+      p.verbatim[id] = p.special[id] || kind == GgufTokenType::UserDefined;
       matchable_[id] = !p.special[id];
       if (!p.tokens[id].empty()) p.ids.insert(p.tokens[id], static_cast<int32_t>(id), true);
     }
@@ -146,15 +146,15 @@ class GgufLoader {
     set_template(true, false);
     const bool prefix = v_.add_space_prefix.value_or(true);
     std::vector<NormalizerStep> steps;
-    if (prefix) steps.push_back(PrependNormalizer{" "});
-    steps.push_back(ReplaceNormalizer{Pattern::literal(" "), std::string(kMetaspace)});
+    if (prefix) steps.emplace_back(PrependNormalizer{" "});
+    steps.emplace_back(ReplaceNormalizer{Pattern::literal(" "), std::string(metaspace_mark)});
     parts_->normalizer = Normalizer(std::move(steps));
     parts_->model = ScoredBpe(token_list(), v_.scores, parts_->unk.value_or(-1));
     decode_marked_bytes(prefix);
   }
 
   void decode_marked_bytes(bool drop_first_space) {
-    parts_->spelling = TokenSpelling::kSpaceMarks;
+    parts_->spelling = TokenSpelling::SpaceMarks;
     parts_->byte_tokens = true;
     parts_->decode_bytes = true;
     parts_->decoder.emplace_back(BytesDecoder{});
@@ -166,14 +166,14 @@ class GgufLoader {
     load_ids(11, 11, -1, -1);
     set_template(pre.add_bos, false);
     std::vector<PreTokenizerStep> steps;
-    for (const std::string_view regex : pre.regexes) steps.push_back(SplitStep{Pattern::regex(regex), SplitBehavior::kIsolated, false});
-    steps.push_back(ByteLevelStep{false, false});
+    for (const std::string_view regex : pre.regexes) steps.emplace_back(SplitStep{Pattern::regex(regex), SplitBehavior::Isolated, false});
+    steps.emplace_back(ByteLevelStep{false, false});
     parts_->pre_tokenizer = PreTokenizer(std::move(steps));
     BpeConfig config;
     config.ignore_merges = pre.ignore_merges;
     config.byte_level = true;
     parts_->model = Bpe(token_list(), merge_rules(), std::move(config));
-    parts_->spelling = TokenSpelling::kByteAlphabet;
+    parts_->spelling = TokenSpelling::ByteAlphabet;
     parts_->decode_bytes = true;
     parts_->decoder.emplace_back(BytesDecoder{});
   }
@@ -189,12 +189,12 @@ class GgufLoader {
     parts_->normalizer = Normalizer({BertNormalizer{true, true, true, true}});
     parts_->pre_tokenizer = PreTokenizer({BertStep{}});
     WordPieceConfig config;
-    config.word_prefix = kMetaspace;
+    config.word_prefix = metaspace_mark;
     config.max_input_chars_per_word = SIZE_MAX;
     check(parts_->unk.has_value(), "GGUF tokenizer: bert without an unknown token");
     config.unk_id = *parts_->unk;
     parts_->model = WordPiece(token_list(), std::move(config));
-    parts_->decoder.emplace_back(WordPieceDecoder{"", false, std::string(kMetaspace)});
+    parts_->decoder.emplace_back(WordPieceDecoder{"", false, std::string(metaspace_mark)});
   }
 
   void t5() {
@@ -208,15 +208,14 @@ class GgufLoader {
     // Only ordinary pieces count for the score of an unknown character.
     double least = 0;
     for (size_t id = 0; id < scores.size(); ++id)
-      if (type(id) == GgufTokenType::kNormal) least = std::min(least, scores[id]);
+      if (type(id) == GgufTokenType::Normal) least = std::min(least, scores[id]);
     for (size_t id = 0; id < scores.size(); ++id) {
-      if (type(id) == GgufTokenType::kUserDefined) scores[id] = 0;
-      if (type(id) == GgufTokenType::kUnused || type(id) == GgufTokenType::kByte || type(id) == GgufTokenType::kUndefined)
-        matchable_[id] = 0;
+      if (type(id) == GgufTokenType::UserDefined) scores[id] = 0;
+      if (type(id) == GgufTokenType::Unused || type(id) == GgufTokenType::Byte || type(id) == GgufTokenType::Undefined) matchable_[id] = 0;
       if (!matchable_[id]) scores[id] = least;
     }
     parts_->model = Unigram(token_list(), std::move(scores), parts_->unk.value_or(-1), false);
-    parts_->spelling = TokenSpelling::kSpaceMarks;
+    parts_->spelling = TokenSpelling::SpaceMarks;
     parts_->decode_bytes = true;
     parts_->decoder.emplace_back(BytesDecoder{});
     if (prefix) parts_->decoder.emplace_back(StripDecoder{" ", 1, 0});
@@ -226,8 +225,8 @@ class GgufLoader {
     load_ids(-1, -1, -1, 0);
     if (!parts_->bos) parts_->bos = parts_->ids.find("<bos>") >= 0 ? std::optional<int32_t>(parts_->ids.find("<bos>")) : std::nullopt;
     set_template(true, false);
-    parts_->normalizer = Normalizer({ReplaceNormalizer{Pattern::literal(" "), std::string(kMetaspace)}});
-    parts_->pre_tokenizer = PreTokenizer({SplitStep{Pattern::regex("[^\\n]+|[\\n]+"), SplitBehavior::kIsolated, false}});
+    parts_->normalizer = Normalizer({ReplaceNormalizer{Pattern::literal(" "), std::string(metaspace_mark)}});
+    parts_->pre_tokenizer = PreTokenizer({SplitStep{Pattern::regex("[^\\n]+|[\\n]+"), SplitBehavior::Isolated, false}});
     BpeConfig config;
     config.byte_fallback = true;
     if (parts_->unk) config.unk_token = parts_->tokens[static_cast<size_t>(*parts_->unk)];
@@ -247,15 +246,15 @@ class GgufLoader {
       token.lstrip = v_.pre.rfind("jina-v2-", 0) == 0 && token.content == "<mask>";
       added.push_back(std::move(token));
     }
-    parts_->raw_added = AddedTokens(std::move(added), MatchOrder::kLongestFirst);
+    parts_->raw_added = AddedTokens(std::move(added), MatchOrder::LongestFirst);
   }
 
   void load_end_of_generation() {
     std::set<int32_t> ids;
     const auto text_id = [&](std::string_view text) { return parts_->ids.find(text); };
-    for (const std::string_view text : kEndTexts)
+    for (const std::string_view text : end_texts)
       if (const int32_t id = text_id(text); id >= 0) ids.insert(id);
-    for (const std::string_view text : kFimEndTexts)
+    for (const std::string_view text : fim_end_texts)
       if (const int32_t id = text_id(text); id >= 0 && parts_->special[static_cast<size_t>(id)]) ids.insert(id);
     if (text_id("<|return|>") >= 0 && text_id("<|call|>") >= 0) ids.erase(text_id("<|end|>"));
     if (text_id("<|tool_response>") >= 0) ids.erase(text_id("</s>"));

@@ -8,7 +8,7 @@
 namespace infernum {
 
 /// Kinds of tokenizer.ggml.token_type.
-enum class GgufTokenType : int32_t { kUndefined, kNormal, kUnknown, kControl, kUserDefined, kUnused, kByte };
+enum class GgufTokenType : int32_t { Undefined, Normal, Unknown, Control, UserDefined, Unused, Byte };
 
 /// Field names are the keys' last parts. Absent keys stay empty; the defaults of each model are applied on loading.
 struct GgufVocab {

@@ -28,7 +28,7 @@ Arguments Interpreter::evaluate_arguments(const Expr& expr) {
 }
 
 Value Interpreter::call(const Value& callee, Arguments arguments) {
-  if (auto* loop = as<Loop*>(callee)) return call_loop(**loop, std::move(arguments));
+  if (auto* loop = as<Loop*>(callee)) return call_loop(**loop, arguments);
   auto* c = as<Callable*>(callee);
   if (!c) {
     if (auto* u = as<Undefined>(callee)) rt_.fail(describe_undefined(*u));
@@ -111,7 +111,7 @@ Value Interpreter::call_macro(const Callable& macro, Arguments arguments) {
 }
 
 /// loop(items): the body of a recursive for once more, one level deeper.
-Value Interpreter::call_loop(Loop& loop, Arguments arguments) {
+Value Interpreter::call_loop(Loop& loop, const Arguments& arguments) {
   for (auto open = recursive_.rbegin(); open != recursive_.rend(); ++open) {
     if (open->callable != loop.recurse) continue;
     const Bound bound(rt_, "loop", arguments, {"iterable"});

@@ -172,7 +172,7 @@ struct Entry {
   std::string_view name;
   Filter filter;
 };
-constexpr Entry kFilters[] = {
+constexpr Entry filter_table[] = {
     {"default", default_value}, {"d", default_value}, {"length", count}, {"count", count}, {"string", string}, {"safe", safe},
     {"int", to_integer},        {"float", to_float},  {"abs", absolute}, {"round", round}, {"tojson", json},   {"attr", attr},
 };
@@ -180,7 +180,7 @@ constexpr Entry kFilters[] = {
 }  // namespace
 
 Filter find_filter(std::string_view name) {
-  for (auto& entry : kFilters)
+  for (auto& entry : filter_table)
     if (entry.name == name) return entry.filter;
   if (Filter found = find_text_filter(name)) return found;
   return find_sequence_filter(name);

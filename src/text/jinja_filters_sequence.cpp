@@ -265,7 +265,7 @@ struct Entry {
   std::string_view name;
   Filter filter;
 };
-constexpr Entry kFilters[] = {
+constexpr Entry filter_table[] = {
     {"first", first},
     {"last", last},
     {"list", list},
@@ -291,7 +291,7 @@ constexpr Entry kFilters[] = {
 }  // namespace
 
 Filter find_sequence_filter(std::string_view name) {
-  for (auto& entry : kFilters)
+  for (auto& entry : filter_table)
     if (entry.name == name) return entry.filter;
   return nullptr;
 }

@@ -130,7 +130,7 @@ struct Entry {
   std::string_view name;
   Filter filter;
 };
-constexpr Entry kFilters[] = {
+constexpr Entry filter_table[] = {
     {"upper", upper},         {"lower", lower},         {"capitalize", capitalized}, {"title", title},
     {"trim", trim},           {"indent", indent},       {"escape", escape},          {"e", escape},
     {"urlencode", urlencode}, {"wordcount", wordcount}, {"center", center},          {"format", format},
@@ -140,7 +140,7 @@ constexpr Entry kFilters[] = {
 }  // namespace
 
 Filter find_text_filter(std::string_view name) {
-  for (auto& entry : kFilters)
+  for (auto& entry : filter_table)
     if (entry.name == name) return entry.filter;
   return nullptr;
 }

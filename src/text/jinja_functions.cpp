@@ -117,18 +117,18 @@ struct Entry {
   std::string_view name;
   Value (*function)(Runtime&, const Arguments&);
 };
-constexpr Entry kFunctions[] = {
+constexpr Entry function_table[] = {
     {"raise_exception", raise_exception}, {"strftime_now", strftime_now}, {"range", range}, {"namespace", name_space}, {"dict", make_dict},
 };
 
 }  // namespace
 
 void for_each_function(void (*visit)(void* context, std::string_view name), void* context) {
-  for (auto& entry : kFunctions) visit(context, entry.name);
+  for (auto& entry : function_table) visit(context, entry.name);
 }
 
 Value call_function(Runtime& rt, std::string_view name, const Arguments& arguments) {
-  for (auto& entry : kFunctions)
+  for (auto& entry : function_table)
     if (entry.name == name) return entry.function(rt, arguments);
   rt.fail(std::string(name) + " cannot be called here");
 }

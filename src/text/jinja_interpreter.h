@@ -51,7 +51,7 @@ class Interpreter {
   Value call(const Value& callee, Arguments arguments);
   Value call_macro(const Callable& macro, Arguments arguments);
   void bind(const MacroDefinition& macro, Arguments arguments, Frame& frame);
-  Value call_loop(Loop& loop, Arguments arguments);
+  Value call_loop(Loop& loop, const Arguments& arguments);
   Arguments evaluate_arguments(const Expr& expr);
 
   // jinja_expressions.cpp

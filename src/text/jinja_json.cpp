@@ -22,9 +22,7 @@ void append_string(Text& out, const Text& text, bool ensure_ascii) {
     const size_t at = c.code < 0x80 ? special.find(static_cast<char>(c.code)) : std::string_view::npos;
     if (at != std::string_view::npos)
       std::snprintf(escape, sizeof escape, "\\%c", letters[at]);
-    else if (c.code < 0x20 || (ensure_ascii && c.code == 0x7F))
-      std::snprintf(escape, sizeof escape, "\\u%04x", static_cast<unsigned>(c.code));
-    else if (!ensure_ascii || c.code < 0x80 || c.code == kInvalid)
+    else if (c.code >= 0x20 && (!ensure_ascii || (c.code < 0x80 && c.code != 0x7F) || c.code == invalid_byte))
       continue;
     else if (c.code < 0x10000)
       std::snprintf(escape, sizeof escape, "\\u%04x", static_cast<unsigned>(c.code));

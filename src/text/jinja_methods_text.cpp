@@ -208,7 +208,7 @@ struct Entry {
   std::string_view name;
   Method method;
 };
-constexpr Entry kMethods[] = {
+constexpr Entry method_table[] = {
     {"upper", cased},
     {"lower", cased},
     {"capitalize", cased},
@@ -277,11 +277,11 @@ Value of_markup(Runtime& rt, Method method, const Text& s, std::string_view name
 }  // namespace
 
 bool has_text_method(std::string_view name) {
-  return std::any_of(std::begin(kMethods), std::end(kMethods), [&](auto& entry) { return entry.name == name; });
+  return std::any_of(std::begin(method_table), std::end(method_table), [&](auto& entry) { return entry.name == name; });
 }
 
 Value call_text_method(Runtime& rt, const Str& object, std::string_view name, const Arguments& arguments) {
-  for (auto& entry : kMethods)
+  for (auto& entry : method_table)
     if (entry.name == name)
       return object->markup ? of_markup(rt, entry.method, *object, name, arguments) : entry.method(rt, *object, name, arguments);
   rt.fail("'str object' has no attribute '" + std::string(name) + "'");

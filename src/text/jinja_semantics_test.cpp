@@ -13,14 +13,14 @@ struct Row {
   const char* result;  // null: an error
 };
 
-constexpr const char* kVariables =
+constexpr const char* test_variables =
     R"_({"s": "Hello World", "u": " Zürich 漢字 🙂 ", "n": 3, "f": 2.5, "t": true, "x": null, "l": [3, 1, 2], "d": {"b": 1, "a": "it's",
       "items": 9, "name": "n"},
   "m": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo", "k": 1}],
   "names": ["b", "A", "c", "a"]})_";
 
 // clang-format off
-constexpr Row kRows[] = {
+constexpr Row semantics_rows[] = {
     {R"_({{ undefined_name }}|)_", R"_(|)_"},
     {R"_({{ 'y' if undefined_name else 'n' }})_", R"_(n)_"},
     {R"_({{ undefined_name.x }})_", nullptr},
@@ -340,12 +340,12 @@ done
 // clang-format on
 
 TEST(JinjaSemantics, EveryRowPrintsWhatTheReferencePrints) {
-  const auto variables = nlohmann::ordered_json::parse(kVariables);
+  const auto variables = nlohmann::ordered_json::parse(test_variables);
   const auto messages = nlohmann::ordered_json::array();
   ChatInputs inputs;
   inputs.messages = &messages;
   inputs.extra = &variables;
-  for (auto& row : kRows) {
+  for (auto& row : semantics_rows) {
     std::string result, error;
     try {
       result = joined(ChatTemplate(row.source).render(inputs));

@@ -51,7 +51,7 @@ struct Simple {
   std::string_view name;
   Test test;
 };
-constexpr Simple kSimple[] = {
+constexpr Simple simple[] = {
     {"defined", [](Runtime&, const Value& v) { return !is_undefined(v); }},
     {"undefined", [](Runtime&, const Value& v) { return is_undefined(v); }},
     {"none", [](Runtime&, const Value& v) { return is_none(v); }},
@@ -77,43 +77,43 @@ struct With {
   std::string_view name;
   TestWith test;
 };
-constexpr TestWith kEqual = [](Runtime& rt, const Value& a, const Value& b) { return test_compare(rt, Operator::Equal, a, b); };
-constexpr TestWith kNotEqual = [](Runtime& rt, const Value& a, const Value& b) { return test_compare(rt, Operator::NotEqual, a, b); };
-constexpr TestWith kLess = [](Runtime& rt, const Value& a, const Value& b) { return test_compare(rt, Operator::Less, a, b); };
-constexpr TestWith kLessEqual = [](Runtime& rt, const Value& a, const Value& b) { return test_compare(rt, Operator::LessEqual, a, b); };
-constexpr TestWith kGreater = [](Runtime& rt, const Value& a, const Value& b) { return test_compare(rt, Operator::Greater, a, b); };
-constexpr TestWith kGreaterEqual = [](Runtime& rt, const Value& a, const Value& b) {
+constexpr TestWith is_equal = [](Runtime& rt, const Value& a, const Value& b) { return test_compare(rt, Operator::Equal, a, b); };
+constexpr TestWith is_not_equal = [](Runtime& rt, const Value& a, const Value& b) { return test_compare(rt, Operator::NotEqual, a, b); };
+constexpr TestWith is_less = [](Runtime& rt, const Value& a, const Value& b) { return test_compare(rt, Operator::Less, a, b); };
+constexpr TestWith is_less_equal = [](Runtime& rt, const Value& a, const Value& b) { return test_compare(rt, Operator::LessEqual, a, b); };
+constexpr TestWith is_greater = [](Runtime& rt, const Value& a, const Value& b) { return test_compare(rt, Operator::Greater, a, b); };
+constexpr TestWith is_greater_equal = [](Runtime& rt, const Value& a, const Value& b) {
   return test_compare(rt, Operator::GreaterEqual, a, b);
 };
-constexpr TestWith kIn = [](Runtime& rt, const Value& a, const Value& b) { return contains(rt, b, a); };
-constexpr TestWith kDivisible = [](Runtime& rt, const Value& a, const Value& b) {
+constexpr TestWith is_in = [](Runtime& rt, const Value& a, const Value& b) { return contains(rt, b, a); };
+constexpr TestWith is_divisible = [](Runtime& rt, const Value& a, const Value& b) {
   return equal(rt, arithmetic(rt, Operator::Modulo, a, b), int64_t{0});
 };
-constexpr With kWith[] = {
-    {"equalto", kEqual},
-    {"eq", kEqual},
-    {"==", kEqual},
-    {"ne", kNotEqual},
-    {"!=", kNotEqual},
-    {"lt", kLess},
-    {"lessthan", kLess},
-    {"<", kLess},
-    {"le", kLessEqual},
-    {"<=", kLessEqual},
-    {"gt", kGreater},
-    {"greaterthan", kGreater},
-    {">", kGreater},
-    {"ge", kGreaterEqual},
-    {">=", kGreaterEqual},
-    {"in", kIn},
-    {"divisibleby", kDivisible},
+constexpr With with_table[] = {
+    {"equalto", is_equal},
+    {"eq", is_equal},
+    {"==", is_equal},
+    {"ne", is_not_equal},
+    {"!=", is_not_equal},
+    {"lt", is_less},
+    {"lessthan", is_less},
+    {"<", is_less},
+    {"le", is_less_equal},
+    {"<=", is_less_equal},
+    {"gt", is_greater},
+    {"greaterthan", is_greater},
+    {">", is_greater},
+    {"ge", is_greater_equal},
+    {">=", is_greater_equal},
+    {"in", is_in},
+    {"divisibleby", is_divisible},
     {"sameas", same},
 };
 
 bool known(std::string_view name) {
-  for (auto& entry : kSimple)
+  for (auto& entry : simple)
     if (entry.name == name) return true;
-  for (auto& entry : kWith)
+  for (auto& entry : with_table)
     if (entry.name == name) return true;
   return name == "filter" || name == "test";
 }
@@ -121,12 +121,12 @@ bool known(std::string_view name) {
 }  // namespace
 
 bool apply_test(Runtime& rt, std::string_view name, const Value& subject, const Arguments& arguments) {
-  for (auto& entry : kSimple) {
+  for (auto& entry : simple) {
     if (entry.name != name) continue;
     const Bound none(rt, name, arguments, {});
     return entry.test(rt, subject);
   }
-  for (auto& entry : kWith)
+  for (auto& entry : with_table)
     if (entry.name == name) return entry.test(rt, subject, Bound(rt, name, arguments, {"other"}).at(0));
   if (name == "filter" || name == "test") {
     const std::string asked = to_text(rt, subject).bytes;

@@ -61,7 +61,7 @@ char32_t decode(std::string_view text, size_t& at) {
   utf8proc_int32_t code = -1;
   const auto rest = static_cast<utf8proc_ssize_t>(std::min<size_t>(text.size() - at, 4));
   const auto used = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data() + at), rest, &code);
-  if (used <= 0) return at++, kInvalid;
+  if (used <= 0) return at++, invalid_byte;
   at += static_cast<size_t>(used);
   return static_cast<char32_t>(code);
 }
@@ -89,7 +89,7 @@ std::vector<size_t> character_offsets(std::string_view text) {
 
 namespace {
 utf8proc_category_t category(char32_t code) {
-  return code == kInvalid ? UTF8PROC_CATEGORY_CN : utf8proc_category(static_cast<utf8proc_int32_t>(code));
+  return code == invalid_byte ? UTF8PROC_CATEGORY_CN : utf8proc_category(static_cast<utf8proc_int32_t>(code));
 }
 }  // namespace
 
@@ -122,7 +122,7 @@ bool is_upper(char32_t code) { return category(code) == UTF8PROC_CATEGORY_LU; }
 bool is_lower(char32_t code) { return category(code) == UTF8PROC_CATEGORY_LL; }
 
 void append_cased(Text& out, const Text& text, const Character& c, Case wanted) {
-  if (c.code == kInvalid) return out.append(text, c.begin, c.end);
+  if (c.code == invalid_byte) return out.append(text, c.begin, c.end);
   if (c.code == 0xDF && wanted == Case::Upper) return out.append("SS", c.input);
   const auto code = static_cast<utf8proc_int32_t>(c.code);
   const auto mapped = wanted == Case::Upper ? utf8proc_toupper(code) : utf8proc_tolower(code);
@@ -174,7 +174,7 @@ Text strip(const Text& text, const Text* characters, bool left, bool right) {
     while (last > begin && end - last < 4 && (static_cast<unsigned char>(text.bytes[last]) & 0xC0) == 0x80) last--;
     size_t next = last;
     char32_t code = decode(text.bytes, next);
-    if (next != end) last = end - 1, code = kInvalid;
+    if (next != end) last = end - 1, code = invalid_byte;
     if (!drops(code)) break;
     end = last;
   }
@@ -327,7 +327,7 @@ void append_quoted(Text& out, const Text& text) {
       std::snprintf(escape, sizeof escape, "\\r");
     else if (c.code == '\t')
       std::snprintf(escape, sizeof escape, "\\t");
-    else if (c.code == kInvalid || is_printable(c.code))
+    else if (c.code == invalid_byte || is_printable(c.code))
       escape[0] = 0;
     else if (c.code < 0x100)
       std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<unsigned>(c.code));

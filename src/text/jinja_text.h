@@ -52,7 +52,7 @@ class Characters {
   size_t range_ = 0;
 };
 
-constexpr char32_t kInvalid = 0xFFFFFFFF;  // the code of a byte that is no UTF-8
+constexpr char32_t invalid_byte = 0xFFFFFFFF;  // the code of a byte that is no UTF-8
 
 /// Decodes the code point at `at` and moves past it.
 char32_t decode(std::string_view text, size_t& at);

@@ -4,7 +4,7 @@
 namespace infernum::jinja {
 
 namespace {
-constexpr size_t kIndexed = 16;  // dicts with more keys than this get a hash index
+constexpr size_t indexed = 16;  // dicts with more keys than this get a hash index
 std::string string_key(std::string_view text) {
   std::string key = "s";
   return key += text;
@@ -12,7 +12,7 @@ std::string string_key(std::string_view text) {
 }  // namespace
 
 size_t Dict::position(const std::string& canonical) const {
-  if (keys_.size() <= kIndexed) {
+  if (keys_.size() <= indexed) {
     for (size_t i = 0; i < keys_.size(); i++)
       if (keys_[i] == canonical) return i;
     return keys_.size();
@@ -24,7 +24,7 @@ size_t Dict::position(const std::string& canonical) const {
 }
 
 const Value* Dict::find(std::string_view key) const {
-  if (keys_.size() <= kIndexed) {
+  if (keys_.size() <= indexed) {
     for (size_t i = 0; i < keys_.size(); i++)
       if (keys_[i].size() == key.size() + 1 && keys_[i][0] == 's' && keys_[i].compare(1, key.size(), key) == 0) return &items_[i].value;
     return nullptr;

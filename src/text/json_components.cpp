@@ -4,12 +4,12 @@
 namespace infernum::text {
 namespace {
 
-constexpr int kMaxNesting = 32;
+constexpr int max_nesting = 32;
 
 /// Calls load(component) for a component, or for every one inside of a Sequence, depth first.
 template <class Load>
 void each_component(const Json& json, std::string_view list_key, Load&& load, int depth = 0) {
-  check(depth <= kMaxNesting, "tokenizer file: Sequence nested deeper than 32", json.path());
+  check(depth <= max_nesting, "tokenizer file: Sequence nested deeper than 32", json.path());
   if (component_type(json) != "Sequence") return load(json);
   const Json list = json.at(list_key);
   size_t index = 0;
@@ -26,18 +26,18 @@ Pattern load_pattern(const Json& json) {
 
 SplitBehavior load_behavior(const Json& json) {
   const std::string_view name = json.string();
-  if (name == "Isolated") return SplitBehavior::kIsolated;
-  if (name == "Removed") return SplitBehavior::kRemoved;
-  if (name == "MergedWithPrevious") return SplitBehavior::kMergedWithPrevious;
-  if (name == "MergedWithNext") return SplitBehavior::kMergedWithNext;
-  if (name == "Contiguous") return SplitBehavior::kContiguous;
+  if (name == "Isolated") return SplitBehavior::Isolated;
+  if (name == "Removed") return SplitBehavior::Removed;
+  if (name == "MergedWithPrevious") return SplitBehavior::MergedWithPrevious;
+  if (name == "MergedWithNext") return SplitBehavior::MergedWithNext;
+  if (name == "Contiguous") return SplitBehavior::Contiguous;
   fail("tokenizer file: unknown split behavior", name, "at", json.path());
 }
 
 /// Text that a step puts in, any number of times.
 std::string inserted_text(const Json& json) {
-  constexpr size_t kMaxInsertedBytes = 256;
-  check(json.string().size() <= kMaxInsertedBytes, "tokenizer file: longer than 256 bytes", json.path(), json.string().size());
+  constexpr size_t max_inserted_bytes = 256;
+  check(json.string().size() <= max_inserted_bytes, "tokenizer file: longer than 256 bytes", json.path(), json.string().size());
   return std::string(json.string());
 }
 
@@ -50,17 +50,17 @@ std::string_view one_character(const Json& json) {
 
 MetaspaceStep::Prepend load_prepend_scheme(const Json& json) {
   const auto scheme = json.find("prepend_scheme");
-  if (!scheme) return json.boolean_or("add_prefix_space", true) ? MetaspaceStep::kAlways : MetaspaceStep::kNever;
+  if (!scheme) return json.boolean_or("add_prefix_space", true) ? MetaspaceStep::Always : MetaspaceStep::Never;
   const std::string_view name = scheme->string();
-  if (name == "always") return MetaspaceStep::kAlways;
-  if (name == "first") return MetaspaceStep::kFirst;
-  if (name == "never") return MetaspaceStep::kNever;
+  if (name == "always") return MetaspaceStep::Always;
+  if (name == "first") return MetaspaceStep::First;
+  if (name == "never") return MetaspaceStep::Never;
   fail("tokenizer file: unknown prepend_scheme", name, "at", scheme->path());
 }
 
 std::string metaspace_of(const Json& json) {
   const auto replacement = json.find("replacement");
-  return std::string(replacement ? one_character(*replacement) : kMetaspace);
+  return std::string(replacement ? one_character(*replacement) : metaspace_mark);
 }
 
 NormalizerStep normalizer_step(const Json& json) {
@@ -94,7 +94,7 @@ PreTokenizerStep pre_tokenizer_step(const Json& json) {
   if (type == "Digits") return DigitsStep{json.boolean_or("individual_digits", false)};
   if (type == "Punctuation") {
     const auto behavior = json.find("behavior");
-    return PunctuationStep{behavior ? load_behavior(*behavior) : SplitBehavior::kIsolated};
+    return PunctuationStep{behavior ? load_behavior(*behavior) : SplitBehavior::Isolated};
   }
   if (type == "Whitespace") return WhitespaceStep{};
   if (type == "WhitespaceSplit") return WhitespaceSplitStep{};
@@ -116,7 +116,7 @@ DecoderStep decoder_step(const Json& json) {
   if (type == "Fuse") return FuseDecoder{};
   if (type == "Strip") return StripDecoder{std::string(one_character(json.at("content"))), json.count("start"), json.count("stop")};
   if (type == "Replace") return ReplaceDecoder{load_pattern(json.at("pattern")), inserted_text(json.at("content"))};
-  if (type == "Metaspace") return MetaspaceDecoder{metaspace_of(json), load_prepend_scheme(json) != MetaspaceStep::kNever};
+  if (type == "Metaspace") return MetaspaceDecoder{metaspace_of(json), load_prepend_scheme(json) != MetaspaceStep::Never};
   if (type == "WordPiece") return WordPieceDecoder{std::string(json.string_or("prefix", "##")), json.boolean_or("cleanup", true), {}};
   if (type == "BPEDecoder") return BpeDecoder{std::string(json.string_or("suffix", "</w>"))};
   refuse(json);

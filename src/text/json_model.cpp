@@ -100,7 +100,7 @@ void load_vocabulary(const Json& model, TokenizerParts& parts) {
     return;
   }
   const auto object = vocab.object();
-  parts.tokens.reserve(std::min<size_t>(object.size(), TokenizerParts::kMaxVocab));
+  parts.tokens.reserve(std::min<size_t>(object.size(), TokenizerParts::max_vocab));
   for (const auto field : object) {
     int64_t id = 0;
     if (field.value.get(id)) fail("tokenizer file: the id of a token is not an integer", field.key, "in", vocab.path());

@@ -8,7 +8,7 @@
 namespace infernum::text {
 
 /// A symbol: its id (-1 = no token of its own yet) and its bytes in the piece.
-struct Symbol {
+struct MergeSymbol {
   int32_t id;
   uint32_t begin, end;
 };
@@ -20,12 +20,12 @@ struct Merge {
 
 namespace detail {
 
-inline constexpr size_t kShortMerge = 40;
+inline constexpr size_t short_merge = 40;
 
 /// Few symbols: keep the merge of every pair beside it and scan for the least. No memory is allocated.
 template <class Rank>
-size_t merge_short(Symbol* symbols, size_t count, const Rank& rank) {
-  Merge merges[kShortMerge];
+size_t merge_short(MergeSymbol* symbols, size_t count, const Rank& rank) {
+  Merge merges[short_merge];
   for (size_t i = 0; i + 1 < count; ++i) merges[i] = rank(symbols[i], symbols[i + 1]);
   while (count > 1) {
     size_t best = 0;
@@ -44,23 +44,23 @@ size_t merge_short(Symbol* symbols, size_t count, const Rank& rank) {
 
 /// Many symbols: a linked list and a heap of (rank, position), O(n log n). An entry is stale when its pair's rank has changed since.
 template <class Rank>
-size_t merge_long(std::vector<Symbol>& symbols, const Rank& rank) {
-  constexpr uint32_t kNone = UINT32_MAX;
+size_t merge_long(std::vector<MergeSymbol>& symbols, const Rank& rank) {
+  constexpr uint32_t no_entry = UINT32_MAX;
   const auto count = static_cast<uint32_t>(symbols.size());
   std::vector<uint32_t> previous(count), next(count);
   std::vector<Merge> merges(count);
   std::vector<uint64_t> heap;
   heap.reserve(count);
   for (uint32_t i = 0; i < count; ++i) {
-    previous[i] = i == 0 ? kNone : i - 1;
-    next[i] = i + 1 == count ? kNone : i + 1;
+    previous[i] = i == 0 ? no_entry : i - 1;
+    next[i] = i + 1 == count ? no_entry : i + 1;
     if (i + 1 < count) merges[i] = rank(symbols[i], symbols[i + 1]);
-    if (merges[i].rank != kNone) heap.push_back(static_cast<uint64_t>(merges[i].rank) << 32 | i);
+    if (merges[i].rank != no_entry) heap.push_back(static_cast<uint64_t>(merges[i].rank) << 32 | i);
   }
   std::make_heap(heap.begin(), heap.end(), std::greater<>());
   const auto update = [&](uint32_t i) {
-    merges[i] = next[i] == kNone ? Merge{} : rank(symbols[i], symbols[next[i]]);
-    if (merges[i].rank == kNone) return;
+    merges[i] = next[i] == no_entry ? Merge{} : rank(symbols[i], symbols[next[i]]);
+    if (merges[i].rank == no_entry) return;
     heap.push_back(static_cast<uint64_t>(merges[i].rank) << 32 | i);
     std::push_heap(heap.begin(), heap.end(), std::greater<>());
   };
@@ -74,12 +74,12 @@ size_t merge_long(std::vector<Symbol>& symbols, const Rank& rank) {
     symbols[i] = {merges[i].id, symbols[i].begin, symbols[gone].end};
     merges[gone] = {};
     next[i] = next[gone];
-    if (next[i] != kNone) previous[next[i]] = i;
+    if (next[i] != no_entry) previous[next[i]] = i;
     update(i);
-    if (previous[i] != kNone) update(previous[i]);
+    if (previous[i] != no_entry) update(previous[i]);
   }
   size_t kept = 0;
-  for (uint32_t i = 0; i != kNone && i < count; i = next[i]) symbols[kept++] = symbols[i];
+  for (uint32_t i = 0; i != no_entry && i < count; i = next[i]) symbols[kept++] = symbols[i];
   symbols.resize(kept);
   return kept;
 }
@@ -89,8 +89,8 @@ size_t merge_long(std::vector<Symbol>& symbols, const Rank& rank) {
 /// Symbols of one piece: on the stack while few.
 class SymbolList {
  public:
-  void add(Symbol s) {
-    if (!overflow_ && count_ < detail::kShortMerge) {
+  void add(MergeSymbol s) {
+    if (!overflow_ && count_ < detail::short_merge) {
       few_[count_++] = s;
       return;
     }
@@ -106,14 +106,14 @@ class SymbolList {
       count_ = detail::merge_short(few_, count_, rank);
     }
   }
-  const Symbol* begin() const { return overflow_ ? many_.data() : few_; }
-  const Symbol* end() const { return overflow_ ? many_.data() + many_.size() : few_ + count_; }
+  const MergeSymbol* begin() const { return overflow_ ? many_.data() : few_; }
+  const MergeSymbol* end() const { return overflow_ ? many_.data() + many_.size() : few_ + count_; }
 
  private:
-  Symbol few_[detail::kShortMerge];
+  MergeSymbol few_[detail::short_merge];
   size_t count_ = 0;
   bool overflow_ = false;
-  std::vector<Symbol> many_;
+  std::vector<MergeSymbol> many_;
 };
 
 }  // namespace infernum::text

@@ -47,7 +47,7 @@ void each_character(std::string_view text, Visit&& visit) {
   }
 }
 
-bool is_space(char32_t c) { return CharTable::get()[c] & kSpace; }
+bool is_space(char32_t c) { return CharTable::get()[c] & Space; }
 
 TrackedText apply(const UnicodeNormalizer& step, const TrackedText& in) {
   // ASCII is normal in every form, and nothing combines across the front of an ASCII character.
@@ -103,7 +103,7 @@ TrackedText filter(const TrackedText& in, Drop&& drop) {
 }
 
 TrackedText apply(const StripAccentsNormalizer&, const TrackedText& in) {
-  return filter(in, [](char32_t c) { return CharTable::get()[c] & kMark; });
+  return filter(in, [](char32_t c) { return CharTable::get()[c] & Mark; });
 }
 
 TrackedText apply(const PrependNormalizer& step, const TrackedText& in) {
@@ -158,8 +158,8 @@ TrackedText apply(const BertNormalizer& step, const TrackedText& in) {
   each_character(in.bytes, [&](size_t begin, size_t end, char32_t c) {
     if (step.clean_text) {
       const bool blank = c == '\t' || c == '\n' || c == '\r';
-      if (c == 0 || c == 0xFFFD || (!blank && table[c] & kControl)) return;
-      if (table[c] & kSpace) return out.emit(begin, end, " ");
+      if (c == 0 || c == 0xFFFD || (!blank && table[c] & Control)) return;
+      if (table[c] & Space) return out.emit(begin, end, " ");
     }
     if (!step.handle_chinese_chars || !is_cjk_ideograph(c)) return out.keep(begin, end);
     out.emit(begin, begin, " ");
@@ -167,8 +167,7 @@ TrackedText apply(const BertNormalizer& step, const TrackedText& in) {
     out.emit(end, end, " ");
   });
   TrackedText text = out.take();
-  if (step.strip_accents)
-    text = filter(apply(UnicodeNormalizer{NormalForm::NFD}, text), [&](char32_t c) { return table[c] & kNonspacing; });
+  if (step.strip_accents) text = filter(apply(UnicodeNormalizer{NormalForm::NFD}, text), [&](char32_t c) { return table[c] & Nonspacing; });
   if (step.lowercase) text = apply(LowercaseNormalizer{}, text);
   return text;
 }
@@ -202,10 +201,10 @@ TrackedText apply(const SentencePieceNormalizer& step, const TrackedText& in) {
         space = true;
         return;
       }
-      if (begun ? space : step.add_dummy_prefix) out.emit(begin, begin, kMetaspace);
+      if (begun ? space : step.add_dummy_prefix) out.emit(begin, begin, metaspace_mark);
       begun = true;
       space = false;
-      out.emit(begin, end, c == ' ' ? kMetaspace : part.substr(b, e - b));
+      out.emit(begin, end, c == ' ' ? metaspace_mark : part.substr(b, e - b));
     });
   };
   for (size_t at = 0; at < text.size();) {

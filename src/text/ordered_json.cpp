@@ -48,7 +48,8 @@ class Builder : public nlohmann::json_sax<Json> {
   static constexpr size_t few = 16;
 
   bool open(Json container) {
-    if (open_.size() >= kMaxOrderedJsonDepth) fail((std::string(what_) + ": nested deeper than").c_str(), kMaxOrderedJsonDepth, "levels");
+    if (open_.size() >= max_ordered_json_depth)
+      fail((std::string(what_) + ": nested deeper than").c_str(), max_ordered_json_depth, "levels");
     open_.push_back({std::move(container), {}, {}});
     return true;
   }

@@ -53,7 +53,7 @@ TEST(OrderedJson, RefusesWhatIsNoJson) {
 }
 
 TEST(OrderedJson, BoundsTheDepth) {
-  const std::string fits = std::string(kMaxOrderedJsonDepth, '[') + std::string(kMaxOrderedJsonDepth, ']');
+  const std::string fits = std::string(max_ordered_json_depth, '[') + std::string(max_ordered_json_depth, ']');
   EXPECT_EQ(parse_ordered_json(fits, "x").dump(), fits);
   EXPECT_THROW(parse_ordered_json("[" + fits + "]", "x"), Error);
   EXPECT_THROW(parse_ordered_json(std::string(1 << 20, '['), "x"), Error);

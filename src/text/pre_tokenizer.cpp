@@ -8,9 +8,9 @@
 namespace infernum::text {
 namespace {
 
-bool is_punctuation(char32_t c) { return is_ascii_punctuation(c) || CharTable::get()[c] & kPunctuation; }
-bool is_space(char32_t c) { return CharTable::get()[c] & kSpace; }
-bool is_number(char32_t c) { return CharTable::get()[c] & kNumber; }
+bool is_punctuation(char32_t c) { return is_ascii_punctuation(c) || CharTable::get()[c] & Punctuation; }
+bool is_space(char32_t c) { return CharTable::get()[c] & Space; }
+bool is_number(char32_t c) { return CharTable::get()[c] & Number; }
 
 /// Replaces the pieces by those that cut(piece, out) makes of each.
 template <class Cut>
@@ -38,7 +38,7 @@ void rewrite_pieces(Pieces& p, Rewrite&& rewrite) {
 }
 
 void split_at(Pieces& p, const Pattern& pattern, SplitBehavior behavior, bool invert) {
-  if (const Scanner scan = pattern.scanner(); scan && behavior == SplitBehavior::kIsolated) {
+  if (const Scanner scan = pattern.scanner(); scan && behavior == SplitBehavior::Isolated) {
     const CharTable& table = CharTable::get();
     return cut_pieces(p, [&](Piece piece, std::vector<Piece>& out) {
       const std::string_view text = p.text.substr(0, piece.end);
@@ -86,8 +86,8 @@ void apply(const ByteLevelStep& step, Pieces& p) {
       out += text;
     });
   }
-  static const Pattern gpt2 = Pattern::regex(regexes::kGpt2);
-  if (step.use_regex) split_at(p, gpt2, SplitBehavior::kIsolated, false);
+  static const Pattern gpt2 = Pattern::regex(regexes::gpt2_regex);
+  if (step.use_regex) split_at(p, gpt2, SplitBehavior::Isolated, false);
   if (step.map_bytes)
     rewrite_pieces(p, [](std::string_view text, size_t, std::string& out) { ByteAlphabet::get().append_characters(out, text); });
 }
@@ -95,14 +95,14 @@ void apply(const ByteLevelStep& step, Pieces& p) {
 void apply(const SplitStep& step, Pieces& p) { split_at(p, step.pattern, step.behavior, step.invert); }
 
 void apply(const DigitsStep& step, Pieces& p) {
-  split_by_character(p, is_number, step.individual ? SplitBehavior::kIsolated : SplitBehavior::kContiguous);
+  split_by_character(p, is_number, step.individual ? SplitBehavior::Isolated : SplitBehavior::Contiguous);
 }
 
 void apply(const PunctuationStep& step, Pieces& p) { split_by_character(p, is_punctuation, step.behavior); }
 
 void apply(const WhitespaceStep&, Pieces& p) {
   const CharTable& table = CharTable::get();
-  const auto kind = [&](char32_t c) { return table[c] & kWord ? 1 : table[c] & kSpace ? 0 : 2; };
+  const auto kind = [&](char32_t c) { return table[c] & Word ? 1 : table[c] & Space ? 0 : 2; };
   cut_pieces(p, [&](Piece piece, std::vector<Piece>& out) {
     int last = 0;
     for (uint32_t at = piece.begin; at < piece.end;) {
@@ -119,16 +119,16 @@ void apply(const WhitespaceStep&, Pieces& p) {
   });
 }
 
-void apply(const WhitespaceSplitStep&, Pieces& p) { split_by_character(p, is_space, SplitBehavior::kRemoved); }
+void apply(const WhitespaceSplitStep&, Pieces& p) { split_by_character(p, is_space, SplitBehavior::Removed); }
 
 void apply(const DelimiterStep& step, Pieces& p) {
   split_by_character(
-      p, [&](char32_t c) { return c == step.delimiter; }, SplitBehavior::kRemoved);
+      p, [&](char32_t c) { return c == step.delimiter; }, SplitBehavior::Removed);
 }
 
 void apply(const BertStep&, Pieces& p) {
-  split_by_character(p, is_space, SplitBehavior::kRemoved);
-  split_by_character(p, is_punctuation, SplitBehavior::kIsolated);
+  split_by_character(p, is_space, SplitBehavior::Removed);
+  split_by_character(p, is_punctuation, SplitBehavior::Isolated);
 }
 
 void apply(const FixedLengthStep& step, Pieces& p) {
@@ -147,11 +147,11 @@ void apply(const FixedLengthStep& step, Pieces& p) {
 
 void apply(const MetaspaceStep& step, Pieces& p) {
   rewrite_pieces(p, [&](std::string_view text, size_t index, std::string& out) {
-    const bool prepend = step.prepend == MetaspaceStep::kAlways || (step.prepend == MetaspaceStep::kFirst && index == 0 && p.at_start);
+    const bool prepend = step.prepend == MetaspaceStep::Always || (step.prepend == MetaspaceStep::First && index == 0 && p.at_start);
     if (prepend && text[0] != ' ' && text.substr(0, step.replacement.size()) != step.replacement) out += step.replacement;
     for (const char c : text) c == ' ' ? out += step.replacement : out += c;
   });
-  if (step.split) split_at(p, Pattern::literal(step.replacement), SplitBehavior::kMergedWithNext, false);
+  if (step.split) split_at(p, Pattern::literal(step.replacement), SplitBehavior::MergedWithNext, false);
 }
 
 bool only_splits(const PreTokenizerStep& step) {

@@ -35,7 +35,7 @@ struct FixedLengthStep {
 };
 struct MetaspaceStep {
   std::string replacement;
-  enum Prepend { kAlways, kFirst, kNever } prepend;
+  enum Prepend { Always, First, Never } prepend;
   bool split;
 };
 

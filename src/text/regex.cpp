@@ -1,5 +1,5 @@
 // PCRE2 with limits on steps, memory and time: the pattern comes from a model folder, the text from anyone.
-#define PCRE2_CODE_UNIT_WIDTH 8
+#define PCRE2_CODE_UNIT_WIDTH 8  // NOLINT(cppcoreguidelines-macro-usage): what pcre2.h asks for
 #include "text/regex.h"
 
 #include <pcre2.h>
@@ -11,12 +11,12 @@
 namespace infernum::text {
 namespace {
 
-constexpr size_t kMaxPatternBytes = 65536;
-constexpr uint32_t kMatchLimit = 20'000'000;  // backtracking steps of one match
-constexpr uint32_t kHeapLimitKib = 262'144;
-constexpr size_t kJitStackBytes = 8 << 20;
+constexpr size_t max_pattern_bytes = 65536;
+constexpr uint32_t match_limit = 20'000'000;  // backtracking steps of one match
+constexpr uint32_t heap_limit_kib = 262'144;
+constexpr size_t jit_stack_bytes = 8 << 20;
 // One pass over one text; linear patterns need a few milliseconds per megabyte.
-constexpr auto kTimeLimit = std::chrono::seconds(10);
+constexpr auto time_limit = std::chrono::seconds(10);
 
 template <class T, void (*Free)(T*)>
 struct Deleter {
@@ -37,7 +37,7 @@ PCRE2_SPTR units(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(te
 }  // namespace
 
 Regex::Regex(std::string_view pattern) : pattern_(pattern) {
-  check(pattern.size() <= kMaxPatternBytes, "regex: longer than 64 KiB", pattern.size());
+  check(pattern.size() <= max_pattern_bytes, "regex: longer than 64 KiB", pattern.size());
   const std::string translated = translate_ruby_regex(pattern);
   const CompileContext context(pcre2_compile_context_create(nullptr));
   check(context != nullptr, "regex: out of memory");
@@ -58,10 +58,10 @@ struct RegexMatcher::State {
       : regex(r),
         data(pcre2_match_data_create_from_pattern(static_cast<const pcre2_code*>(r.code_.get()), nullptr)),
         context(pcre2_match_context_create(nullptr)),
-        stack(pcre2_jit_stack_create(32 << 10, kJitStackBytes, nullptr)) {
+        stack(pcre2_jit_stack_create(32 << 10, jit_stack_bytes, nullptr)) {
     check(data && context, "regex: out of memory");
-    pcre2_set_match_limit(context.get(), kMatchLimit);
-    pcre2_set_heap_limit(context.get(), kHeapLimitKib);
+    pcre2_set_match_limit(context.get(), match_limit);
+    pcre2_set_heap_limit(context.get(), heap_limit_kib);
     if (stack) pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
   }
   const Regex& regex;
@@ -81,7 +81,7 @@ void RegexMatcher::find_all(std::string_view text, std::vector<Span>& out) {
   State& s = *state_;
   const auto* code = static_cast<const pcre2_code*>(s.regex.code_.get());
   for (size_t at = 0; at <= text.size();) {
-    if (++s.tries % 64 == 0 && std::chrono::steady_clock::now() - s.start > kTimeLimit)
+    if (++s.tries % 64 == 0 && std::chrono::steady_clock::now() - s.start > time_limit)
       fail("regex: matching takes too long", s.regex.pattern_, "text bytes", text.size());
     const int found = pcre2_match(code, units(text), text.size(), at, PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, s.data.get(), s.context.get());
     if (found == PCRE2_ERROR_NOMATCH) break;

@@ -68,8 +68,8 @@ TEST(Scanners, EqualTheRegexesTheyStandFor) {
                                        "!",       "/", "$", "+", "。", "—",  "🦙", "\xE2\x80\x8D", "\x01", "<",        "_",
                                        "\xC2\x85"};
   std::mt19937 random(7);
-  for (const std::string_view regex : {kGpt2, kLlama3, kQwen2, kQwen35, kO200k, kTekken, kKimi, kDeepSeekV3, kDeepSeekCjk, kOneNumber,
-                                       kNumberRun, kNumbersOf3, kDigitsOf3}) {
+  for (const std::string_view regex : {gpt2_regex, llama3_regex, qwen2_regex, qwen35_regex, o200k_regex, tekken_regex, kimi_regex,
+                                       deepseek_v3_regex, deepseek_cjk_regex, one_number, number_run, numbers_of3, digits_of3}) {
     const Scanner scan = known_scanner(regex);
     ASSERT_NE(scan, nullptr);
     const Regex compiled(regex);

@@ -1,5 +1,5 @@
 // From Oniguruma's Ruby syntax to PCRE2's.
-#define PCRE2_CODE_UNIT_WIDTH 8
+#define PCRE2_CODE_UNIT_WIDTH 8  // NOLINT(cppcoreguidelines-macro-usage): what pcre2.h asks for
 #include <pcre2.h>
 
 #include <cctype>
@@ -11,9 +11,9 @@
 namespace infernum::text {
 namespace {
 
-constexpr std::string_view kWordClasses = R"(\p{L}\p{M}\p{Nd}\p{Pc})";
+constexpr std::string_view word_classes = R"(\p{L}\p{M}\p{Nd}\p{Pc})";
 
-constexpr std::string_view kNameCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
+constexpr std::string_view name_characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
 
 std::string wrap(std::string_view open, std::string_view text, std::string_view close) {
   std::string out(open);
@@ -23,8 +23,8 @@ std::string wrap(std::string_view open, std::string_view text, std::string_view 
 }
 
 bool is_script(std::string_view name) {
-  constexpr uint32_t kLongestName = 32;
-  if (name.size() < 3 || name.size() > kLongestName || name.find_first_not_of(kNameCharacters) != std::string_view::npos) return false;
+  constexpr uint32_t longest_name = 32;
+  if (name.size() < 3 || name.size() > longest_name || name.find_first_not_of(name_characters) != std::string_view::npos) return false;
   const std::string probe = wrap("\\p{sc:", name, "}");
   int error = 0;
   PCRE2_SIZE offset = 0;
@@ -112,7 +112,7 @@ class Translator {
   std::string escape(bool in_class) {
     check(at_ + 1 < in_.size(), "regex: ends in a backslash", in_);
     const char c = in_[at_ + 1];
-    const std::string words(kWordClasses);
+    const std::string words(word_classes);
     if (c == 'u') return hex_escape(at_ + 2, 4, 4);
     if (c == 'x' && peek(2) != '{') return hex_escape(at_ + 2, 1, 2);
     if ((c == 'x' || c == 'p' || c == 'P') && peek(2) == '{') {
@@ -126,7 +126,7 @@ class Translator {
       return text;
     }
     const size_t bytes = utf8_bytes(c);
-    const std::string text = wrap("\\", in_.substr(at_ + 1, bytes), "");
+    std::string text = wrap("\\", in_.substr(at_ + 1, bytes), "");
     at_ += 1 + bytes;
     switch (c) {
       case 's': return R"(\p{White_Space})";

@@ -66,7 +66,7 @@ size_t spaces(const CharTable& table, std::string_view text, size_t at) {
   size_t end = at, last = at;
   while (end < text.size()) {
     const Class c = class_at(table, text, end);
-    if (!(c.bits & kSpace)) break;
+    if (!(c.bits & Space)) break;
     last = end;
     end += c.bytes;
   }
@@ -75,7 +75,7 @@ size_t spaces(const CharTable& table, std::string_view text, size_t at) {
 
 /// \s*[\r\n]+|\s+(?!\S)|\s+ : up to the last newline of the run of spaces, if it has one.
 size_t lines_or_spaces(const CharTable& table, std::string_view text, size_t at) {
-  const size_t end = run(table, text, at, kSpace);
+  const size_t end = run(table, text, at, Space);
   for (size_t i = end; i > at; --i)
     if (text[i - 1] == '\n' || text[i - 1] == '\r') return i;
   return spaces(table, text, at);
@@ -86,9 +86,9 @@ size_t gpt2(const CharTable& table, std::string_view text, size_t at) {
   const size_t word = at + (text[at] == ' ');
   if (word < text.size()) {
     const uint16_t bits = class_at(table, text, word).bits;
-    if (bits & kLetter) return run(table, text, word, kLetter);
-    if (bits & kNumber) return run(table, text, word, kNumber);
-    if (!(bits & kSpace)) return run_without(table, text, word, kSpace | kLetter | kNumber);
+    if (bits & Letter) return run(table, text, word, Letter);
+    if (bits & Number) return run(table, text, word, Number);
+    if (!(bits & Space)) return run_without(table, text, word, Space | Letter | Number);
   }
   return spaces(table, text, at);
 }
@@ -104,14 +104,14 @@ size_t prefixed_run(const CharTable& table, std::string_view text, size_t at, ui
 }
 
 /// cl100k in Hugging Face's form: Llama 3, GLM-4, Qwen.
-template <int kMostDigits, uint16_t kLetters>
+template <int most_digits_in_run, uint16_t letter_classes>
 size_t cl100k(const CharTable& table, std::string_view text, size_t at) {
   if (const size_t end = contraction(text, at, true); end > at) return end;
-  if (const size_t end = prefixed_run(table, text, at, kNewline | kLetter | kNumber, kLetters); end > at) return end;
-  if (const size_t end = run_at_most(table, text, at, kNumber, kMostDigits); end > at) return end;
+  if (const size_t end = prefixed_run(table, text, at, Newline | Letter | Number, letter_classes); end > at) return end;
+  if (const size_t end = run_at_most(table, text, at, Number, most_digits_in_run); end > at) return end;
   const size_t mark = at + (text[at] == ' ');
-  if (const size_t end = run_without(table, text, mark, kSpace | kNumber | kLetters | kLetter); end > mark)
-    return run(table, text, end, kNewline);
+  if (const size_t end = run_without(table, text, mark, Space | Number | letter_classes | Letter); end > mark)
+    return run(table, text, end, Newline);
   return lines_or_spaces(table, text, at);
 }
 
@@ -122,30 +122,30 @@ struct O200kForm {
   uint16_t without = 0;  // taken out of the letter classes
 };
 
-constexpr uint16_t kUpperSide = kUpper | kOtherCase | kMark;
-constexpr uint16_t kLowerSide = kLower | kOtherCase | kMark;
+constexpr uint16_t upper_side = Upper | OtherCase | Mark;
+constexpr uint16_t lower_side = Lower | OtherCase | Mark;
 
 /// U*D+ from `at`. When no D follows the run of U, its last character that is also a D ends the match (what backtracking finds).
 size_t upper_then_lower(const CharTable& table, std::string_view text, size_t at, uint16_t without) {
   size_t end = at, both = at;
   while (end < text.size()) {
     const Class c = class_at(table, text, end);
-    if (!(c.bits & kUpperSide) || (c.bits & without)) break;
+    if (!(c.bits & upper_side) || (c.bits & without)) break;
     end += c.bytes;
-    if (c.bits & kLowerSide) both = end;
+    if (c.bits & lower_side) both = end;
   }
-  const size_t lower = run(table, text, end, kLowerSide, without);
+  const size_t lower = run(table, text, end, lower_side, without);
   return lower > end ? lower : both;
 }
 
 size_t upper_maybe_lower(const CharTable& table, std::string_view text, size_t at, uint16_t without) {
-  const size_t end = run(table, text, at, kUpperSide, without);
-  return end > at ? run(table, text, end, kLowerSide, without) : at;
+  const size_t end = run(table, text, at, upper_side, without);
+  return end > at ? run(table, text, end, lower_side, without) : at;
 }
 
 size_t o200k_word(const CharTable& table, std::string_view text, size_t at, uint16_t without) {
   const Class first = class_at(table, text, at);
-  const bool prefix = !(first.bits & (kNewline | kLetter | kNumber));
+  const bool prefix = !(first.bits & (Newline | Letter | Number));
   const size_t after = at + first.bytes;
   for (const auto match : {upper_then_lower, upper_maybe_lower}) {
     if (prefix) {
@@ -158,9 +158,9 @@ size_t o200k_word(const CharTable& table, std::string_view text, size_t at, uint
 
 size_t o200k_form(const CharTable& table, std::string_view text, size_t at, O200kForm form) {
   if (const size_t end = o200k_word(table, text, at, form.without); end > at) return form.contractions ? contraction(text, end, true) : end;
-  if (const size_t end = run_at_most(table, text, at, kNumber, form.most_digits); end > at) return end;
+  if (const size_t end = run_at_most(table, text, at, Number, form.most_digits); end > at) return end;
   const size_t mark = at + (text[at] == ' ');
-  if (size_t end = run_without(table, text, mark, kSpace | kLetter | kNumber); end > mark) {
+  if (size_t end = run_without(table, text, mark, Space | Letter | Number); end > mark) {
     while (end < text.size() && (text[end] == '\r' || text[end] == '\n' || (form.slash && text[end] == '/'))) ++end;
     return end;
   }
@@ -170,8 +170,8 @@ size_t o200k_form(const CharTable& table, std::string_view text, size_t at, O200
 size_t o200k(const CharTable& table, std::string_view text, size_t at) { return o200k_form(table, text, at, {}); }
 size_t tekken(const CharTable& table, std::string_view text, size_t at) { return o200k_form(table, text, at, {false, 1, true, 0}); }
 size_t kimi(const CharTable& table, std::string_view text, size_t at) {
-  if (const size_t end = run(table, text, at, kHan); end > at) return end;
-  return o200k_form(table, text, at, {true, 3, false, kHan});
+  if (const size_t end = run(table, text, at, Han); end > at) return end;
+  return o200k_form(table, text, at, {true, 3, false, Han});
 }
 
 bool is_ascii_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
@@ -182,9 +182,9 @@ size_t deepseek_v3(const CharTable& table, std::string_view text, size_t at) {
     while (end < text.size() && is_ascii_letter(text[end])) ++end;
     return end;
   }
-  if (const size_t end = prefixed_run(table, text, at, kNewline | kLetter | kPunctuation | kSymbol, kLetter | kMark); end > at) return end;
+  if (const size_t end = prefixed_run(table, text, at, Newline | Letter | Punctuation | Symbol, Letter | Mark); end > at) return end;
   const size_t mark = at + (text[at] == ' ');
-  if (const size_t end = run(table, text, mark, kPunctuation | kSymbol); end > mark) return run(table, text, end, kNewline);
+  if (const size_t end = run(table, text, mark, Punctuation | Symbol); end > mark) return run(table, text, end, Newline);
   return lines_or_spaces(table, text, at);
 }
 
@@ -197,9 +197,9 @@ size_t deepseek_cjk(const CharTable&, std::string_view text, size_t at) {
   return at;
 }
 
-template <int kMost>
+template <int most_in_run>
 size_t numbers(const CharTable& table, std::string_view text, size_t at) {
-  return kMost > 0 ? run_at_most(table, text, at, kNumber, kMost) : run(table, text, at, kNumber);
+  return most_in_run > 0 ? run_at_most(table, text, at, Number, most_in_run) : run(table, text, at, Number);
 }
 
 size_t digits3(const CharTable&, std::string_view text, size_t at) {
@@ -210,56 +210,56 @@ size_t digits3(const CharTable&, std::string_view text, size_t at) {
 }  // namespace
 
 namespace regexes {
-const std::string_view kGpt2 = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-const std::string_view kLlama3 =
+const std::string_view gpt2_regex = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+const std::string_view llama3_regex =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-const std::string_view kQwen2 =
+const std::string_view qwen2_regex =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-const std::string_view kQwen35 =
+const std::string_view qwen35_regex =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-const std::string_view kO200k =
+const std::string_view o200k_regex =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
     R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-const std::string_view kTekken = R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|)"
-                                 R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|)"
-                                 R"(\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-const std::string_view kKimi =
+const std::string_view tekken_regex = R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|)"
+                                      R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|)"
+                                      R"(\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+const std::string_view kimi_regex =
     R"([\p{Han}]+|)"
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
     R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-const std::string_view kDeepSeekV3 =
+const std::string_view deepseek_v3_regex =
     R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-const std::string_view kDeepSeekCjk = "[一-龥\xE3\x81\x80-ゟ゠-ヿ]+";
-const std::string_view kOneNumber = R"(\p{N})";
-const std::string_view kNumberRun = R"(\p{N}+)";
-const std::string_view kNumbersOf3 = R"(\p{N}{1,3})";
-const std::string_view kDigitsOf3 = "[0-9][0-9][0-9]";
+const std::string_view deepseek_cjk_regex = "[一-龥\xE3\x81\x80-ゟ゠-ヿ]+";
+const std::string_view one_number = R"(\p{N})";
+const std::string_view number_run = R"(\p{N}+)";
+const std::string_view numbers_of3 = R"(\p{N}{1,3})";
+const std::string_view digits_of3 = "[0-9][0-9][0-9]";
 }  // namespace regexes
 
 Scanner known_scanner(std::string_view regex) {
   using namespace regexes;
   // The same class with its quotation mark escaped, as some files have it.
-  constexpr std::string_view kDeepSeekV3Escaped =
+  constexpr std::string_view deep_seek_v3_escaped =
       R"([!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
   const struct {
     std::string_view regex;
     Scanner scanner;
-  } known[] = {{kGpt2, gpt2},
-               {kLlama3, cl100k<3, kLetter>},
-               {kQwen2, cl100k<1, kLetter>},
-               {kQwen35, cl100k<1, kLetter | kMark>},
-               {kO200k, o200k},
-               {kTekken, tekken},
-               {kKimi, kimi},
-               {kDeepSeekV3, deepseek_v3},
-               {kDeepSeekV3Escaped, deepseek_v3},
-               {kDeepSeekCjk, deepseek_cjk},
-               {kOneNumber, numbers<1>},
-               {kNumberRun, numbers<0>},
-               {kNumbersOf3, numbers<3>},
-               {kDigitsOf3, digits3}};
+  } known[] = {{gpt2_regex, gpt2},
+               {llama3_regex, cl100k<3, Letter>},
+               {qwen2_regex, cl100k<1, Letter>},
+               {qwen35_regex, cl100k<1, Letter | Mark>},
+               {o200k_regex, o200k},
+               {tekken_regex, tekken},
+               {kimi_regex, kimi},
+               {deepseek_v3_regex, deepseek_v3},
+               {deep_seek_v3_escaped, deepseek_v3},
+               {deepseek_cjk_regex, deepseek_cjk},
+               {one_number, numbers<1>},
+               {number_run, numbers<0>},
+               {numbers_of3, numbers<3>},
+               {digits_of3, digits3}};
   for (const auto& row : known)
     if (row.regex == regex) return row.scanner;
   return nullptr;

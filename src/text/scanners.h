@@ -15,8 +15,9 @@ Scanner known_scanner(std::string_view regex);
 
 /// Regexes of the families, as their tokenizer.json files spell them.
 namespace regexes {
-extern const std::string_view kGpt2, kLlama3, kQwen2, kQwen35, kO200k, kTekken, kKimi, kDeepSeekV3, kDeepSeekCjk;
-extern const std::string_view kOneNumber, kNumberRun, kNumbersOf3, kDigitsOf3;
+extern const std::string_view gpt2_regex, llama3_regex, qwen2_regex, qwen35_regex, o200k_regex, tekken_regex, kimi_regex, deepseek_v3_regex,
+    deepseek_cjk_regex;
+extern const std::string_view one_number, number_run, numbers_of3, digits_of3;
 }  // namespace regexes
 
 }  // namespace infernum::text

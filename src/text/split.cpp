@@ -108,16 +108,16 @@ bool Pattern::replace(std::string_view text, std::string_view content, std::stri
 
 void append_pieces(const std::vector<Segment>& segments, SplitBehavior behavior, bool invert, std::vector<Piece>& out) {
   switch (behavior) {
-    case SplitBehavior::kIsolated:
+    case SplitBehavior::Isolated:
       for (const Segment& s : segments) out.push_back({s.begin, s.end});
       return;
-    case SplitBehavior::kRemoved:
+    case SplitBehavior::Removed:
       for (const Segment& s : segments)
         if (s.is_match == invert) out.push_back({s.begin, s.end});
       return;
-    case SplitBehavior::kMergedWithPrevious: merge_with_previous(segments, invert, out); return;
-    case SplitBehavior::kMergedWithNext: merge_with_next(segments, invert, out); return;
-    case SplitBehavior::kContiguous:
+    case SplitBehavior::MergedWithPrevious: merge_with_previous(segments, invert, out); return;
+    case SplitBehavior::MergedWithNext: merge_with_next(segments, invert, out); return;
+    case SplitBehavior::Contiguous:
       for (size_t i = 0; i < segments.size(); ++i) {
         if (i > 0 && segments[i].is_match == segments[i - 1].is_match) {
           out.back().end = segments[i].end;

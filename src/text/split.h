@@ -18,7 +18,7 @@ struct Piece {
   uint32_t begin, end;
 };
 
-enum class SplitBehavior { kIsolated, kRemoved, kMergedWithPrevious, kMergedWithNext, kContiguous };
+enum class SplitBehavior { Isolated, Removed, MergedWithPrevious, MergedWithNext, Contiguous };
 
 /// A run of the text: a match or the gap between two.
 struct Segment {

@@ -31,7 +31,8 @@ void fuzz_scanners(std::string_view bytes) {
   const std::string text = to_valid_utf8(bytes);
   if (!is_valid_utf8(text)) __builtin_trap();
   using namespace regexes;
-  for (const auto regex : {kGpt2, kLlama3, kQwen35, kO200k, kTekken, kKimi, kDeepSeekV3, kDeepSeekCjk, kNumbersOf3, kDigitsOf3}) {
+  for (const auto regex : {gpt2_regex, llama3_regex, qwen35_regex, o200k_regex, tekken_regex, kimi_regex, deepseek_v3_regex,
+                           deepseek_cjk_regex, numbers_of3, digits_of3}) {
     const Scanner scan = known_scanner(regex);
     for (size_t at = 0; at < text.size();) {
       const size_t end = scan(CharTable::get(), text, at);

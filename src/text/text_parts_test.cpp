@@ -99,12 +99,12 @@ using Strings = std::vector<std::string>;
 
 TEST(PreTokenizer, BehavioursOfASplitter) {
   const auto split = [](SplitBehavior b, bool invert = false) { return pieces({SplitStep{Pattern::literal("-"), b, invert}}, "-a--b-"); };
-  EXPECT_EQ(split(SplitBehavior::kIsolated), (Strings{"-", "a", "-", "-", "b", "-"}));
-  EXPECT_EQ(split(SplitBehavior::kRemoved), (Strings{"a", "b"}));
-  EXPECT_EQ(split(SplitBehavior::kRemoved, true), (Strings{"-", "-", "-", "-"}));
-  EXPECT_EQ(split(SplitBehavior::kMergedWithPrevious), (Strings{"-", "a-", "-", "b-"}));
-  EXPECT_EQ(split(SplitBehavior::kMergedWithNext), (Strings{"-a", "-", "-b", "-"}));
-  EXPECT_EQ(split(SplitBehavior::kContiguous), (Strings{"-", "a", "--", "b", "-"}));
+  EXPECT_EQ(split(SplitBehavior::Isolated), (Strings{"-", "a", "-", "-", "b", "-"}));
+  EXPECT_EQ(split(SplitBehavior::Removed), (Strings{"a", "b"}));
+  EXPECT_EQ(split(SplitBehavior::Removed, true), (Strings{"-", "-", "-", "-"}));
+  EXPECT_EQ(split(SplitBehavior::MergedWithPrevious), (Strings{"-", "a-", "-", "b-"}));
+  EXPECT_EQ(split(SplitBehavior::MergedWithNext), (Strings{"-a", "-", "-b", "-"}));
+  EXPECT_EQ(split(SplitBehavior::Contiguous), (Strings{"-", "a", "--", "b", "-"}));
 }
 
 TEST(PreTokenizer, StepsDoWhatTheirNamesSay) {
@@ -115,17 +115,17 @@ TEST(PreTokenizer, StepsDoWhatTheirNamesSay) {
   EXPECT_EQ(pieces({FixedLengthStep{2}}, "aébcd"), (Strings{"aé", "bc", "d"}));
   EXPECT_EQ(pieces({DigitsStep{true}}, "a12"), (Strings{"a", "1", "2"}));
   EXPECT_EQ(pieces({DigitsStep{false}}, "a12b"), (Strings{"a", "12", "b"}));
-  EXPECT_EQ(pieces({PunctuationStep{SplitBehavior::kRemoved}}, "a.b"), (Strings{"a", "b"}));
-  EXPECT_EQ(pieces({MetaspaceStep{"▁", MetaspaceStep::kAlways, true}}, "a b"), (Strings{"▁a", "▁b"}));
-  EXPECT_EQ(pieces({MetaspaceStep{"▁", MetaspaceStep::kFirst, false}}, "a b", false), (Strings{"a▁b"}));
-  EXPECT_EQ(pieces({WhitespaceSplitStep{}, MetaspaceStep{"▁", MetaspaceStep::kFirst, true}}, "a b"), (Strings{"▁a", "b"}));
-  EXPECT_EQ(pieces({WhitespaceSplitStep{}, MetaspaceStep{"▁", MetaspaceStep::kFirst, true}}, " a b"), (Strings{"a", "b"}));
+  EXPECT_EQ(pieces({PunctuationStep{SplitBehavior::Removed}}, "a.b"), (Strings{"a", "b"}));
+  EXPECT_EQ(pieces({MetaspaceStep{"▁", MetaspaceStep::Always, true}}, "a b"), (Strings{"▁a", "▁b"}));
+  EXPECT_EQ(pieces({MetaspaceStep{"▁", MetaspaceStep::First, false}}, "a b", false), (Strings{"a▁b"}));
+  EXPECT_EQ(pieces({WhitespaceSplitStep{}, MetaspaceStep{"▁", MetaspaceStep::First, true}}, "a b"), (Strings{"▁a", "b"}));
+  EXPECT_EQ(pieces({WhitespaceSplitStep{}, MetaspaceStep{"▁", MetaspaceStep::First, true}}, " a b"), (Strings{"a", "b"}));
   EXPECT_EQ(pieces({ByteLevelStep{true, true}}, "a b"), (Strings{" a", " b"}));  // byte level: raw bytes
 }
 
 /// The rule itself: the lowest rank, the leftmost of equals, until nothing merges.
 template <class Rank>
-std::vector<int32_t> naive_merge(std::vector<Symbol> s, const Rank& rank) {
+std::vector<int32_t> naive_merge(std::vector<MergeSymbol> s, const Rank& rank) {
   for (;;) {
     size_t best = SIZE_MAX;
     Merge least;
@@ -139,7 +139,7 @@ std::vector<int32_t> naive_merge(std::vector<Symbol> s, const Rank& rank) {
     s.erase(s.begin() + static_cast<std::ptrdiff_t>(best) + 1);
   }
   std::vector<int32_t> ids;
-  for (const Symbol& x : s) ids.push_back(x.id);
+  for (const MergeSymbol& x : s) ids.push_back(x.id);
   return ids;
 }
 
@@ -150,9 +150,9 @@ TEST(Merge, ShortAndLongListsFollowTheRule) {
     Merge table[12][12];
     uint32_t rank = 0;
     for (int32_t id = 3; id < 12; ++id) table[random() % static_cast<unsigned>(id)][random() % static_cast<unsigned>(id)] = {rank++, id};
-    const auto lookup = [&](const Symbol& a, const Symbol& b) { return table[a.id][b.id]; };
+    const auto lookup = [&](const MergeSymbol& a, const MergeSymbol& b) { return table[a.id][b.id]; };
     SymbolList list;
-    std::vector<Symbol> symbols;
+    std::vector<MergeSymbol> symbols;
     const uint32_t count = random() % 90;
     for (uint32_t i = 0; i < count; ++i) {
       symbols.push_back({static_cast<int32_t>(random() % 3), i, i + 1});
@@ -160,7 +160,7 @@ TEST(Merge, ShortAndLongListsFollowTheRule) {
     }
     list.merge(lookup);
     std::vector<int32_t> found;
-    for (const Symbol& s : list) found.push_back(s.id);
+    for (const MergeSymbol& s : list) found.push_back(s.id);
     ASSERT_EQ(found, naive_merge(symbols, lookup));
   }
 }
@@ -203,7 +203,7 @@ TEST(AddedTokens, LeftmostLongestWithStripsAndWords) {
                             {3, "word", true},
                             {4, "<l>", false, true},
                             {5, "<r>", false, false, true}},
-                           MatchOrder::kLeftmostLongest);
+                           MatchOrder::LeftmostLongest);
   EXPECT_EQ(marked(tokens, "x<a><b><a>y"), "(x)[<a><b>][<a>](y)");
   EXPECT_EQ(marked(tokens, "word words sword é word"), "[word]( words sword é )[word]");
   EXPECT_EQ(marked(tokens, "a  <l> b <r>  c<r>  <l>"), "(a)[  <l>]( b )[<r>  ](c)[<r>  ][<l>]");
@@ -213,7 +213,7 @@ TEST(AddedTokens, LeftmostLongestWithStripsAndWords) {
 
 TEST(AddedTokens, UntrustedBytesNeverMakeASpecialToken) {
   const AddedTokens tokens({{1, "<s>", false, false, false, false, true}, {2, "x<s>", false, false, false, false, true}},
-                           MatchOrder::kLeftmostLongest);
+                           MatchOrder::LeftmostLongest);
   const std::string text = "x<s>";
   EXPECT_EQ(marked(tokens, text), "[x<s>]");
   EXPECT_EQ(marked(tokens, text, std::string("\0\1\1\1", 4)), "(x)[<s>]");
@@ -221,7 +221,7 @@ TEST(AddedTokens, UntrustedBytesNeverMakeASpecialToken) {
 }
 
 TEST(AddedTokens, LongestFirstCutsTheLongestEverywhere) {
-  const AddedTokens tokens({{1, "ab"}, {2, "bcd"}, {3, "\n"}, {4, "\n\n\n"}}, MatchOrder::kLongestFirst);
+  const AddedTokens tokens({{1, "ab"}, {2, "bcd"}, {3, "\n"}, {4, "\n\n\n"}}, MatchOrder::LongestFirst);
   EXPECT_EQ(marked(tokens, "abcdab"), "(a)[bcd][ab]");
   EXPECT_EQ(marked(tokens, "\n\n\n\n"), "[\n\n\n][\n]");
 }

@@ -92,8 +92,8 @@ void DecodeRun::pass_characters(size_t step, std::string& out) {
   std::string_view rest = held;
   while (!rest.empty()) {
     const Utf8Unit unit = next_utf8_unit(rest);
-    if (unit.kind == Utf8Unit::kIncomplete) break;
-    text += unit.kind == Utf8Unit::kCharacter ? rest.substr(0, unit.bytes) : kReplacement;
+    if (unit.kind == Utf8Unit::Incomplete) break;
+    text += unit.kind == Utf8Unit::Character ? rest.substr(0, unit.bytes) : replacement_character;
     rest.remove_prefix(unit.bytes);
   }
   held.erase(0, held.size() - rest.size());
@@ -114,7 +114,7 @@ void DecodeRun::flush_bytes(size_t step, std::string& out) {
   const std::string bytes = std::exchange(states_[step].held, {});
   if (bytes.empty()) return;
   if (is_valid_utf8(bytes)) return feed(step + 1, bytes, out);
-  for (size_t i = 0; i < bytes.size(); ++i) feed(step + 1, kReplacement, out);
+  for (size_t i = 0; i < bytes.size(); ++i) feed(step + 1, replacement_character, out);
 }
 
 void DecodeRun::run(const FuseDecoder&, size_t step, std::string_view text, std::string& out) { feed(step + 1, text, out); }

@@ -79,7 +79,7 @@ TrackedText join(std::span<const TextSpan> spans) {
   for (const TextSpan& span : spans) {
     joined.bytes += span.text;
     mixed |= !span.trusted;
-    check(joined.bytes.size() <= TokenizerParts::kMaxTextBytes, "encode: text longer than 1 GiB", joined.bytes.size());
+    check(joined.bytes.size() <= TokenizerParts::max_text_bytes, "encode: text longer than 1 GiB", joined.bytes.size());
   }
   if (mixed)
     for (const TextSpan& span : spans) joined.trust.append(span.text.size(), span.trusted ? '\1' : '\0');
@@ -87,7 +87,7 @@ TrackedText join(std::span<const TextSpan> spans) {
   TrackedText valid;
   for (size_t at = 0; at < joined.bytes.size();) {
     const Utf8Unit unit = next_utf8_unit(std::string_view(joined.bytes).substr(at));
-    valid.bytes += unit.kind == Utf8Unit::kCharacter ? std::string_view(joined.bytes).substr(at, unit.bytes) : kReplacement;
+    valid.bytes += unit.kind == Utf8Unit::Character ? std::string_view(joined.bytes).substr(at, unit.bytes) : replacement_character;
     if (mixed) valid.trust.resize(valid.bytes.size(), joined.trust.substr(at, unit.bytes).find('\0') == std::string::npos ? '\1' : '\0');
     at += unit.bytes;
   }
@@ -97,7 +97,7 @@ TrackedText join(std::span<const TextSpan> spans) {
 }  // namespace
 
 void TokenizerParts::set_token(int64_t id, std::string_view text) {
-  check(id >= 0 && id < kMaxVocab, "tokenizer: token id out of range [0, 4194304)", id, text);
+  check(id >= 0 && id < max_vocab, "tokenizer: token id out of range [0, 4194304)", id, text);
   const auto at = static_cast<size_t>(id);
   if (at >= tokens.size()) {
     tokens.resize(at + 1);
@@ -116,9 +116,9 @@ std::string TokenizerParts::token_bytes(int32_t id) const {
     if (const int byte = parse_byte_token(text); byte >= 0) return {static_cast<char>(byte)};
   }
   std::string bytes;
-  if (spelling == TokenSpelling::kByteAlphabet && ByteAlphabet::get().append_bytes(bytes, text)) return bytes;
-  if (spelling != TokenSpelling::kSpaceMarks) return text;
-  static const Pattern mark = Pattern::literal(std::string(kMetaspace));
+  if (spelling == TokenSpelling::ByteAlphabet && ByteAlphabet::get().append_bytes(bytes, text)) return bytes;
+  if (spelling != TokenSpelling::SpaceMarks) return text;
+  static const Pattern mark = Pattern::literal(std::string(metaspace_mark));
   mark.replace(text, " ", bytes);
   return bytes;
 }
@@ -143,7 +143,7 @@ std::vector<int32_t> Tokenizer::encode(std::span<const TextSpan> spans, EncodeOp
     for (auto t = parts_->templates.rbegin(); t != parts_->templates.rend(); ++t) ids.insert(ids.end(), t->before.begin(), t->before.end());
   Encoder encoder(*parts_, options.parse_special, ids);
   if (spans.size() == 1 && spans[0].trusted && is_valid_utf8(spans[0].text)) {
-    check(spans[0].text.size() <= TokenizerParts::kMaxTextBytes, "encode: text longer than 1 GiB", spans[0].text.size());
+    check(spans[0].text.size() <= TokenizerParts::max_text_bytes, "encode: text longer than 1 GiB", spans[0].text.size());
     ids.reserve(spans[0].text.size() / 4 + 8);
     encoder.encode(spans[0].text, {});
   } else {

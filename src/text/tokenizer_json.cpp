@@ -12,12 +12,12 @@ using namespace text;
 
 namespace {
 
-constexpr size_t kMaxFileBytes = 512u << 20;
-constexpr size_t kMaxJsonDepth = 128;
+constexpr size_t max_file_bytes = 512u << 20;
+constexpr size_t max_json_depth = 128;
 
 Json parse(simdjson::dom::parser& parser, const simdjson::padded_string& text, const char* name) {
-  check(text.size() <= kMaxFileBytes, "tokenizer file: larger than 512 MiB", name, text.size());
-  if (parser.allocate(std::max<size_t>(text.size(), 64), kMaxJsonDepth)) fail("tokenizer file: out of memory", name, text.size());
+  check(text.size() <= max_file_bytes, "tokenizer file: larger than 512 MiB", name, text.size());
+  if (parser.allocate(std::max<size_t>(text.size(), 64), max_json_depth)) fail("tokenizer file: out of memory", name, text.size());
   simdjson::dom::element root;
   if (const auto error = parser.parse(text).get(root)) fail("tokenizer file: not valid JSON", name, simdjson::error_message(error));
   Json json(root, name);
@@ -26,7 +26,7 @@ Json parse(simdjson::dom::parser& parser, const simdjson::padded_string& text, c
 }
 
 AddedToken read_added_token(const Json& json, int64_t id) {
-  check(id >= 0 && id < TokenizerParts::kMaxVocab, "tokenizer file: added token id out of range [0, 4194304) at", json.path(), id);
+  check(id >= 0 && id < TokenizerParts::max_vocab, "tokenizer file: added token id out of range [0, 4194304) at", json.path(), id);
   AddedToken token;
   token.id = static_cast<int32_t>(id);
   token.content = json.at("content").string();
@@ -91,8 +91,8 @@ void set_added_matchers(std::vector<AddedToken> tokens, TokenizerParts& parts) {
       raw.push_back(std::move(token));
     }
   }
-  parts.raw_added = AddedTokens(std::move(raw), MatchOrder::kLeftmostLongest);
-  parts.normalized_added = AddedTokens(std::move(normalized), MatchOrder::kLeftmostLongest);
+  parts.raw_added = AddedTokens(std::move(raw), MatchOrder::LeftmostLongest);
+  parts.normalized_added = AddedTokens(std::move(normalized), MatchOrder::LeftmostLongest);
 }
 
 /// bos_token and its kin: a string, an AddedToken object, or null.
@@ -117,14 +117,14 @@ void apply_bos_eos_flags(const std::optional<Json>& config, TokenizerParts& part
 }
 
 TokenSpelling spelling_of(const std::vector<DecoderStep>& decoder, bool byte_level) {
-  TokenSpelling spelling = byte_level ? TokenSpelling::kByteAlphabet : TokenSpelling::kPlain;
+  TokenSpelling spelling = byte_level ? TokenSpelling::ByteAlphabet : TokenSpelling::Plain;
   for (const DecoderStep& step : decoder) {
-    if (std::holds_alternative<ByteLevelDecoder>(step)) return TokenSpelling::kByteAlphabet;
+    if (std::holds_alternative<ByteLevelDecoder>(step)) return TokenSpelling::ByteAlphabet;
     std::string mark;
     if (const auto* replace = std::get_if<ReplaceDecoder>(&step); replace && replace->content == " ") {
-      if (replace->pattern.replace(kMetaspace, replace->content, mark)) spelling = TokenSpelling::kSpaceMarks;
+      if (replace->pattern.replace(metaspace_mark, replace->content, mark)) spelling = TokenSpelling::SpaceMarks;
     }
-    if (std::holds_alternative<MetaspaceDecoder>(step)) spelling = TokenSpelling::kSpaceMarks;
+    if (std::holds_alternative<MetaspaceDecoder>(step)) spelling = TokenSpelling::SpaceMarks;
   }
   return spelling;
 }

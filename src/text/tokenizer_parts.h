@@ -27,11 +27,11 @@ struct Template {
 };
 
 /// How a token's text relates to the bytes it stands for.
-enum class TokenSpelling { kPlain, kByteAlphabet, kSpaceMarks };
+enum class TokenSpelling { Plain, ByteAlphabet, SpaceMarks };
 
 struct TokenizerParts {
-  static constexpr int32_t kMaxVocab = 1 << 22;  // bounds the memory that a file with a stray id can ask for
-  static constexpr size_t kMaxTextBytes = 1u << 30;
+  static constexpr int32_t max_vocab = 1 << 22;  // bounds the memory that a file with a stray id can ask for
+  static constexpr size_t max_text_bytes = 1u << 30;
 
   std::vector<std::string> tokens;  // by id; "" = unused
   std::vector<char> special;        // by id: hidden by skip_special, never made from untrusted text
@@ -44,12 +44,12 @@ struct TokenizerParts {
   std::vector<Template> templates;  // applied one around the other
   std::vector<DecoderStep> decoder;
   bool decode_bytes = false;  // the decoder takes token_bytes() instead of token texts
-  TokenSpelling spelling = TokenSpelling::kPlain;
+  TokenSpelling spelling = TokenSpelling::Plain;
   bool byte_tokens = false;  // <0xXX> stands for a byte
   std::optional<int32_t> bos, eos, unk, pad;
   std::vector<int32_t> end_of_generation;
 
-  /// Adds or finds the place of an id. Throws Error outside of [0, kMaxVocab) or when the id has another text.
+  /// Adds or finds the place of an id. Throws Error outside of [0, max_vocab) or when the id has another text.
   void set_token(int64_t id, std::string_view text);
   std::string token_bytes(int32_t id) const;
   void feed(DecodeRun& run, int32_t id, bool skip_special, std::string& out) const;

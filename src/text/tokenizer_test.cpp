@@ -28,8 +28,8 @@ std::string golden_tokenizer(const std::string& style) {
   return out.str();
 }
 
-const char* const kStyles[] = {"llama3", "qwen2",      "o200k",     "deepseek",          "gpt2",    "starcoder",
-                               "falcon", "llama2-spm", "gemma-spm", "mistral-metaspace", "unigram", "wordpiece"};
+const char* const style_names[] = {"llama3", "qwen2",      "o200k",     "deepseek",          "gpt2",    "starcoder",
+                                   "falcon", "llama2-spm", "gemma-spm", "mistral-metaspace", "unigram", "wordpiece"};
 
 /// A small byte-pair tokenizer without pre-tokenizer; tests change it.
 json small_bpe() {
@@ -251,7 +251,7 @@ TEST(StreamDecoder, ThePromptTakesTheLeadingSpace) {
 
 TEST(StreamDecoder, RandomIdsGiveTheSameTextStreamedOrWhole) {
   std::mt19937 random(5);
-  for (const char* style : kStyles) {
+  for (const char* style : style_names) {
     const Tokenizer t = Tokenizer::from_json(golden_tokenizer(style));
     for (int round = 0; round < 200; ++round) {
       Ids ids;
@@ -268,16 +268,16 @@ TEST(StreamDecoder, RandomIdsGiveTheSameTextStreamedOrWhole) {
 }
 
 TEST(TokenizerTime, HostileTextsTakeLinearTime) {
-  constexpr size_t kBytes = 200'000;
+  constexpr size_t text_bytes = 200'000;
   const auto repeat = [](std::string_view part) {
     std::string text;
-    while (text.size() < kBytes) text += part;
+    while (text.size() < text_bytes) text += part;
     return text;
   };
-  // 200 kB; anything quadratic takes minutes. The bound leaves room for sanitizers and loaded machines.
+  // 200 model_b; anything quadratic takes minutes. The bound leaves room for sanitizers and loaded machines.
   const std::string texts[] = {repeat("a"), repeat(" "), repeat("ab"),        repeat("a "), repeat("\n"),
                                repeat("'"), repeat("<"), repeat("é\xCC\x81"), repeat("漢"), repeat("1")};
-  for (const char* style : kStyles) {
+  for (const char* style : style_names) {
     const Tokenizer t = Tokenizer::from_json(golden_tokenizer(style));
     const auto start = std::chrono::steady_clock::now();
     for (const std::string& text : texts)

@@ -17,16 +17,16 @@ struct Range {
 };
 
 // Unicode 15 Scripts.txt, Script=Han; utf8proc carries no scripts.
-constexpr Range kHanRanges[] = {{0x2E80, 0x2E99},   {0x2E9B, 0x2EF3},   {0x2F00, 0x2FD5},   {0x3005, 0x3005},   {0x3007, 0x3007},
+constexpr Range han_ranges[] = {{0x2E80, 0x2E99},   {0x2E9B, 0x2EF3},   {0x2F00, 0x2FD5},   {0x3005, 0x3005},   {0x3007, 0x3007},
                                 {0x3021, 0x3029},   {0x3038, 0x303B},   {0x3400, 0x4DBF},   {0x4E00, 0x9FFF},   {0xF900, 0xFA6D},
                                 {0xFA70, 0xFAD9},   {0x16FE2, 0x16FE3}, {0x16FF0, 0x16FF1}, {0x20000, 0x2A6DF}, {0x2A700, 0x2B739},
                                 {0x2B740, 0x2B81D}, {0x2B820, 0x2CEA1}, {0x2CEB0, 0x2EBE0}, {0x2F800, 0x2FA1D}, {0x30000, 0x3134A},
                                 {0x31350, 0x323AF}};
 // PropList.txt, White_Space.
-constexpr Range kSpaceRanges[] = {{0x09, 0x0D},     {0x20, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},     {0x1680, 0x1680},
+constexpr Range space_ranges[] = {{0x09, 0x0D},     {0x20, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},     {0x1680, 0x1680},
                                   {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}};
 // Alphabetic symbols (circled letters) and the joiners: \w beyond the general categories.
-constexpr Range kExtraWordRanges[] = {{0x200C, 0x200D}, {0x24B6, 0x24E9}, {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}};
+constexpr Range extra_word_ranges[] = {{0x200C, 0x200D}, {0x24B6, 0x24E9}, {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}};
 
 template <size_t N>
 bool in_ranges(char32_t c, const Range (&ranges)[N]) {
@@ -36,40 +36,40 @@ bool in_ranges(char32_t c, const Range (&ranges)[N]) {
 uint16_t class_of_category(utf8proc_category_t category) {
   switch (category) {
     case UTF8PROC_CATEGORY_LU:
-    case UTF8PROC_CATEGORY_LT: return kLetter | kUpper | kWord;
-    case UTF8PROC_CATEGORY_LL: return kLetter | kLower | kWord;
+    case UTF8PROC_CATEGORY_LT: return Letter | Upper | Word;
+    case UTF8PROC_CATEGORY_LL: return Letter | Lower | Word;
     case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO: return kLetter | kOtherCase | kWord;
-    case UTF8PROC_CATEGORY_MN: return kMark | kNonspacing | kWord;
+    case UTF8PROC_CATEGORY_LO: return Letter | OtherCase | Word;
+    case UTF8PROC_CATEGORY_MN: return Mark | Nonspacing | Word;
     case UTF8PROC_CATEGORY_MC:
-    case UTF8PROC_CATEGORY_ME: return kMark | kWord;
+    case UTF8PROC_CATEGORY_ME: return Mark | Word;
     case UTF8PROC_CATEGORY_ND:
-    case UTF8PROC_CATEGORY_NL: return kNumber | kWord;
-    case UTF8PROC_CATEGORY_NO: return kNumber;
-    case UTF8PROC_CATEGORY_PC: return kPunctuation | kWord;
+    case UTF8PROC_CATEGORY_NL: return Number | Word;
+    case UTF8PROC_CATEGORY_NO: return Number;
+    case UTF8PROC_CATEGORY_PC: return Punctuation | Word;
     case UTF8PROC_CATEGORY_PD:
     case UTF8PROC_CATEGORY_PS:
     case UTF8PROC_CATEGORY_PE:
     case UTF8PROC_CATEGORY_PI:
     case UTF8PROC_CATEGORY_PF:
-    case UTF8PROC_CATEGORY_PO: return kPunctuation;
+    case UTF8PROC_CATEGORY_PO: return Punctuation;
     case UTF8PROC_CATEGORY_SM:
     case UTF8PROC_CATEGORY_SC:
     case UTF8PROC_CATEGORY_SK:
-    case UTF8PROC_CATEGORY_SO: return kSymbol;
+    case UTF8PROC_CATEGORY_SO: return Symbol;
     case UTF8PROC_CATEGORY_CC:
     case UTF8PROC_CATEGORY_CF:
-    case UTF8PROC_CATEGORY_CO: return kControl;
+    case UTF8PROC_CATEGORY_CO: return Control;
     default: return 0;
   }
 }
 
 uint16_t classes_of(char32_t c) {
   uint16_t bits = class_of_category(utf8proc_category(static_cast<utf8proc_int32_t>(c)));
-  if (in_ranges(c, kSpaceRanges)) bits |= kSpace;
-  if (in_ranges(c, kExtraWordRanges)) bits |= kWord;
-  if (c >= 0x2E80 && in_ranges(c, kHanRanges)) bits |= kHan;
-  if (c == '\r' || c == '\n') bits |= kNewline;
+  if (in_ranges(c, space_ranges)) bits |= Space;
+  if (in_ranges(c, extra_word_ranges)) bits |= Word;
+  if (c >= 0x2E80 && in_ranges(c, han_ranges)) bits |= Han;
+  if (c == '\r' || c == '\n') bits |= Newline;
   return bits;
 }
 
@@ -109,17 +109,17 @@ size_t count_code_points(std::string_view text) {
 Utf8Unit next_utf8_unit(std::string_view bytes) {
   const auto at = [&](size_t i) { return static_cast<unsigned char>(bytes[i]); };
   const unsigned lead = at(0);
-  if (lead < 0x80) return {Utf8Unit::kCharacter, 1};
-  if (lead < 0xC2 || lead > 0xF4) return {Utf8Unit::kIllFormed, 1};
+  if (lead < 0x80) return {Utf8Unit::Character, 1};
+  if (lead < 0xC2 || lead > 0xF4) return {Utf8Unit::IllFormed, 1};
   const uint32_t length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
   // The second byte's range excludes overlong forms, surrogates and values above U+10FFFF.
   unsigned low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
   unsigned high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
   for (uint32_t i = 1; i < length; ++i, low = 0x80, high = 0xBF) {
-    if (i >= bytes.size()) return {Utf8Unit::kIncomplete, i};
-    if (at(i) < low || at(i) > high) return {Utf8Unit::kIllFormed, i};
+    if (i >= bytes.size()) return {Utf8Unit::Incomplete, i};
+    if (at(i) < low || at(i) > high) return {Utf8Unit::IllFormed, i};
   }
-  return {Utf8Unit::kCharacter, length};
+  return {Utf8Unit::Character, length};
 }
 
 std::string to_valid_utf8(std::string_view bytes) {
@@ -128,7 +128,7 @@ std::string to_valid_utf8(std::string_view bytes) {
   out.reserve(bytes.size() + 16);
   while (!bytes.empty()) {
     const Utf8Unit unit = next_utf8_unit(bytes);
-    out += unit.kind == Utf8Unit::kCharacter ? bytes.substr(0, unit.bytes) : kReplacement;
+    out += unit.kind == Utf8Unit::Character ? bytes.substr(0, unit.bytes) : replacement_character;
     bytes.remove_prefix(unit.bytes);
   }
   return out;

@@ -10,20 +10,20 @@ namespace infernum::text {
 
 /// Classes of a code point, one bit each.
 enum CharClass : uint16_t {
-  kLetter = 1 << 0,
-  kNumber = 1 << 1,
-  kSpace = 1 << 2,  // White_Space
-  kMark = 1 << 3,
-  kUpper = 1 << 4,        // Lu Lt
-  kLower = 1 << 5,        // Ll
-  kOtherCase = 1 << 6,    // Lm Lo
-  kPunctuation = 1 << 7,  // \p{P}
-  kSymbol = 1 << 8,
-  kWord = 1 << 9,  // \w of UTS 18: alphabetic, marks, Nd, Pc, joiners
-  kHan = 1 << 10,
-  kControl = 1 << 11,     // Cc Cf Co
-  kNonspacing = 1 << 12,  // Mn
-  kNewline = 1 << 13,     // \r \n
+  Letter = 1 << 0,
+  Number = 1 << 1,
+  Space = 1 << 2,  // White_Space
+  Mark = 1 << 3,
+  Upper = 1 << 4,        // Lu Lt
+  Lower = 1 << 5,        // Ll
+  OtherCase = 1 << 6,    // Lm Lo
+  Punctuation = 1 << 7,  // \p{P}
+  Symbol = 1 << 8,
+  Word = 1 << 9,  // \w of UTS 18: alphabetic, marks, Nd, Pc, joiners
+  Han = 1 << 10,
+  Control = 1 << 11,     // Cc Cf Co
+  Nonspacing = 1 << 12,  // Mn
+  Newline = 1 << 13,     // \r \n
 };
 
 /// The classes of every code point in two levels; built once from utf8proc (Unicode 15).
@@ -72,13 +72,13 @@ size_t count_code_points(std::string_view text);
 /// The next unit of arbitrary bytes: a character, a maximal ill-formed subpart (Unicode 3.9, as WHATWG decoders cut), or a character cut
 /// off by the end.
 struct Utf8Unit {
-  enum Kind { kCharacter, kIllFormed, kIncomplete } kind;
+  enum Kind { Character, IllFormed, Incomplete } kind;
   uint32_t bytes;
 };
 Utf8Unit next_utf8_unit(std::string_view bytes);
 
-inline constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
-inline constexpr std::string_view kMetaspace = "\xE2\x96\x81";  // U+2581
+inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
+inline constexpr std::string_view metaspace_mark = "\xE2\x96\x81";  // U+2581
 
 /// Every maximal ill-formed subpart becomes U+FFFD.
 std::string to_valid_utf8(std::string_view bytes);

@@ -12,8 +12,8 @@
 namespace infernum::text {
 
 namespace {
-constexpr size_t kLongestPiece = 1024;
-constexpr double kUnkPenalty = 10;
+constexpr size_t longest_piece = 1024;
+constexpr double unk_penalty = 10;
 struct Step {
   double score = -std::numeric_limits<double>::infinity();
   uint32_t from = 0;
@@ -31,11 +31,11 @@ Unigram::Unigram(const TokenList& tokens, std::vector<double> scores, int32_t un
     check(std::isfinite(scores_[id]), "Unigram: score is not a finite number, piece", id);
     least = std::min(least, scores_[id]);
     if (!tokens.matchable[id] || tokens.texts[id].empty()) continue;
-    check(tokens.texts[id].size() <= kLongestPiece, "Unigram: piece longer than 1024 bytes", id, tokens.texts[id].size());
+    check(tokens.texts[id].size() <= longest_piece, "Unigram: piece longer than 1024 bytes", id, tokens.texts[id].size());
     keys.emplace_back(tokens.texts[id], static_cast<int32_t>(id));
   }
   trie_ = Trie(std::move(keys));
-  unk_score_ = least - kUnkPenalty;
+  unk_score_ = least - unk_penalty;
   for (int b = 0; b < 256; ++b) bytes_[static_cast<size_t>(b)] = tokens.ids.find(byte_token(static_cast<uint8_t>(b)));
 }
 

@@ -7,7 +7,7 @@
 namespace infernum::text {
 
 namespace {
-constexpr size_t kLongestToken = 1024;
+constexpr size_t longest_token = 1024;
 }
 
 WordPiece::WordPiece(const TokenList& tokens, WordPieceConfig config) : config_(std::move(config)) {
@@ -17,7 +17,7 @@ WordPiece::WordPiece(const TokenList& tokens, WordPieceConfig config) : config_(
   for (size_t id = 0; id < tokens.texts.size(); ++id) {
     const std::string_view text = tokens.texts[id];
     if (text.empty() || !tokens.matchable[id]) continue;
-    check(text.size() <= kLongestToken, "WordPiece: token longer than 1024 bytes", id, text.size());
+    check(text.size() <= longest_token, "WordPiece: token longer than 1024 bytes", id, text.size());
     first.emplace_back(text, static_cast<int32_t>(id));
     if (text.substr(0, prefix.size()) == prefix) rest.emplace_back(text.substr(prefix.size()), static_cast<int32_t>(id));
   }

@@ -41,7 +41,7 @@ std::vector<Tensor<Cuda>> upload_all(Device<Cuda>& device, std::span<const Store
 Tensor<Cuda> place(Device<Cuda>& device, const StoredTensor& t) {
   PlacedWeights& placed = device.queue->placed;
   if (auto memory = placed.find(t.data, t.bytes, t.owner)) return {device, t.shape, t.dtype, std::move(memory)};
-  const Tensor<Cuda> fresh = upload_all(device, {&t, 1}).front();
+  Tensor<Cuda> fresh = upload_all(device, {&t, 1}).front();
   placed.remember(t.data, t.bytes, t.owner, fresh.storage());
   return fresh;
 }

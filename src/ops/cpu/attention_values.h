@@ -1,5 +1,6 @@
 // What the attention tiles of either key layout share: the product of weights and values, and the soft cap.
 #pragma once
+#include <algorithm>
 #include <array>
 
 #include "ops/cpu/attention.h"
@@ -35,7 +36,7 @@ struct WeightSteps {
 /// `stride` apart.
 template <class Steps, int N, int W, class T>
 inline void add_values(float* out, const float* p, const T* v, int64_t keys, int64_t value_dim, int64_t stride, int64_t columns = 0) {
-  constexpr int vectors = W ? W : 1;
+  constexpr int vectors = std::max(W, 1);
   Vec acc[N][vectors];
   for (int n = 0; n < N; n++)
     for (int w = 0; w < vectors; w++) acc[n][w] = W ? load(out + n * value_dim + w * lanes) : load_part(out + n * value_dim, columns);

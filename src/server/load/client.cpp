@@ -20,7 +20,7 @@ namespace infernum::load {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr size_t kMostBodyBytes = 64 << 20;
+constexpr size_t most_body_bytes = 64 << 20;
 
 struct Connection {
   enum class State { Connecting, Sending, Reading, Idle, Closed };
@@ -197,7 +197,7 @@ class Driver {
   void body(Connection& connection, std::string_view piece, double at) {
     if (plan_.stream && connection.response.status == 200 && connection.response.event_stream)
       return connection.events.feed(piece, [&](std::string_view data) { event(connection, data, at); });
-    check(connection.body.size() + piece.size() <= kMostBodyBytes, "response: a body larger than", kMostBodyBytes, "bytes");
+    check(connection.body.size() + piece.size() <= most_body_bytes, "response: a body larger than", most_body_bytes, "bytes");
     connection.body += piece;
   }
 

@@ -9,7 +9,7 @@
 namespace infernum::load {
 namespace {
 
-constexpr double kPanelWidth = 430, kPanelHeight = 270, kLeft = 62, kTop = 58, kPlotWidth = 340, kPlotHeight = 160;
+constexpr double panel_width = 430, panel_height = 270, left_margin = 62, top_margin = 58, plot_width = 340, plot_height = 160;
 
 struct Series {
   std::string name;
@@ -110,17 +110,17 @@ void draw_axes(std::string& out, const Axis& x, const Axis& y, const std::string
     out += "<text x=\"" + place(at_x) + "\" y=\"" + place(at_y) + "\" text-anchor=\"" + anchor + "\">" + escaped(words) + "</text>\n";
   };
   for (const double tick : y.ticks) {
-    const double at = kTop + kPlotHeight * (1 - y.share(tick));
-    out += "<path class=\"grid\" d=\"M" + place(kLeft) + ' ' + place(at) + "h" + place(kPlotWidth) + "\"/>\n";
-    text(kLeft - 6, at + 4, "end", number(tick));
+    const double at = top_margin + plot_height * (1 - y.share(tick));
+    out += "<path class=\"grid\" d=\"M" + place(left_margin) + ' ' + place(at) + "h" + place(plot_width) + "\"/>\n";
+    text(left_margin - 6, at + 4, "end", number(tick));
   }
   for (const double tick : x.ticks) {
-    const double at = kLeft + kPlotWidth * x.share(tick);
-    out += "<path class=\"axis\" d=\"M" + place(at) + ' ' + place(kTop + kPlotHeight) + "v4\"/>\n";
-    text(at, kTop + kPlotHeight + 18, "middle", number(tick));
+    const double at = left_margin + plot_width * x.share(tick);
+    out += "<path class=\"axis\" d=\"M" + place(at) + ' ' + place(top_margin + plot_height) + "v4\"/>\n";
+    text(at, top_margin + plot_height + 18, "middle", number(tick));
   }
-  out += "<path class=\"axis\" d=\"M" + place(kLeft) + ' ' + place(kTop + kPlotHeight) + "h" + place(kPlotWidth) + "\"/>\n";
-  text(kLeft + kPlotWidth / 2, kTop + kPlotHeight + 36, "middle", load_name);
+  out += "<path class=\"axis\" d=\"M" + place(left_margin) + ' ' + place(top_margin + plot_height) + "h" + place(plot_width) + "\"/>\n";
+  text(left_margin + plot_width / 2, top_margin + plot_height + 36, "middle", load_name);
 }
 
 void draw_panel(std::string& out, const Report& report, const Panel& panel, double left, double top) {
@@ -134,17 +134,17 @@ void draw_panel(std::string& out, const Report& report, const Panel& panel, doub
   if (!(largest > 0)) largest = panel.unit == "%" ? 100 : 1;
   const Axis x(least_load, most_load, 12), y(smallest, largest, 60);
   out += "<g transform=\"translate(" + place(left) + ' ' + place(top) + ")\">\n";
-  out += "<text class=\"title\" x=\"" + place(kLeft) + "\" y=\"22\">" + escaped(panel.title) + " <tspan class=\"unit\">" + panel.unit +
-         "</tspan></text>\n";
+  out += "<text class=\"title\" x=\"" + place(left_margin) + "\" y=\"22\">" + escaped(panel.title) + " <tspan class=\"unit\">" +
+         panel.unit + "</tspan></text>\n";
   draw_axes(out, x, y, !report.points.empty() && report.points[0].rate > 0 ? "requests/s sent" : "requests at once");
-  double legend = kLeft;
+  double legend = left_margin;
   for (size_t s = 0; s < panel.series.size(); s++) {
     const Series& series = panel.series[s];
     const std::string style = "s" + std::to_string(s);
     std::string path, marks;
     for (const LoadPoint& point : report.points) {
-      const std::string at_x = place(kLeft + kPlotWidth * x.share(load_of(point)));
-      const std::string at_y = place(kTop + kPlotHeight * (1 - y.share(series.value(point))));
+      const std::string at_x = place(left_margin + plot_width * x.share(load_of(point)));
+      const std::string at_y = place(top_margin + plot_height * (1 - y.share(series.value(point))));
       path += (path.empty() ? "M" : "L") + at_x + ' ' + at_y;
       marks += "<circle class=\"mark " + style + "\" cx=\"" + at_x + "\" cy=\"" + at_y + "\" r=\"3\"><title>" + escaped(series.name) +
                " at " + number(load_of(point)) + ": " + number(series.value(point)) + ' ' + panel.unit + "</title></circle>\n";
@@ -159,7 +159,7 @@ void draw_panel(std::string& out, const Report& report, const Panel& panel, doub
 }
 
 /// Colours that the colour-blind can tell apart (Okabe and Ito), and dashes besides.
-constexpr const char* kStyle = R"(svg{--paper:#fff;--ink:#1f2328;--soft:#59636e;--grid:#e4e7eb;--s0:#0072b2;--s1:#d55e00;--s2:#009e73}
+constexpr const char* style_sheet = R"(svg{--paper:#fff;--ink:#1f2328;--soft:#59636e;--grid:#e4e7eb;--s0:#0072b2;--s1:#d55e00;--s2:#009e73}
 @media(prefers-color-scheme:dark){svg{--paper:#15181c;--ink:#e6e9ed;--soft:#9aa4af;--grid:#2c323a;--s0:#56b4e9;--s1:#e69f00;--s2:#2fc79a}}
 text{font:12px system-ui,sans-serif;fill:var(--soft)}.title{font-size:14px;font-weight:600;fill:var(--ink)}.unit{font-weight:400;fill:var(--soft)}
 .head{font-size:16px;font-weight:600;fill:var(--ink)}.paper{fill:var(--paper)}.grid{stroke:var(--grid)}.axis{stroke:var(--soft)}
@@ -185,13 +185,15 @@ std::string table_html(const Report& report) {
 
 std::string report_svg(const Report& report) {
   const std::vector<Panel> panels = panels_of(report);
-  const double width = 3 * kPanelWidth, height = 50 + 2 * kPanelHeight;
+  const double width = 3 * panel_width, height = 50 + 2 * panel_height;
   std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + place(width) + ' ' + place(height) +
-                    "\" role=\"img\">\n<style>" + kStyle + "</style>\n<title>" + escaped(report.title) +
-                    "</title>\n<rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n" + "<text class=\"head\" x=\"" + place(kLeft) +
-                    "\" y=\"30\">" + escaped(report.title) + "</text>\n";
-  for (size_t i = 0; i < panels.size(); i++)
-    draw_panel(out, report, panels[i], kPanelWidth * static_cast<double>(i % 3), 50 + kPanelHeight * static_cast<double>(i / 3));
+                    "\" role=\"img\">\n<style>" + style_sheet + "</style>\n<title>" + escaped(report.title) +
+                    "</title>\n<rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n" + "<text class=\"head\" x=\"" +
+                    place(left_margin) + "\" y=\"30\">" + escaped(report.title) + "</text>\n";
+  for (size_t i = 0; i < panels.size(); i++) {
+    const size_t row = i / 3, column = i % 3;
+    draw_panel(out, report, panels[i], panel_width * static_cast<double>(column), 50 + panel_height * static_cast<double>(row));
+  }
   return out + "</svg>\n";
 }
 

@@ -9,7 +9,7 @@
 namespace infernum::load {
 namespace {
 
-constexpr size_t kMostHeadBytes = 64 << 10;
+constexpr size_t most_head_bytes = 64 << 10;
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -37,7 +37,7 @@ bool ResponseReader::take_line(std::string_view& bytes) {
   const size_t end = bytes.find('\n');
   line_.append(bytes.substr(0, end));
   head_bytes_ += std::min(end, bytes.size());
-  check(head_bytes_ <= kMostHeadBytes, "response: headers or trailers are larger than", kMostHeadBytes, "bytes");
+  check(head_bytes_ <= most_head_bytes, "response: headers or trailers are larger than", most_head_bytes, "bytes");
   bytes.remove_prefix(end == std::string_view::npos ? bytes.size() : end + 1);
   if (end == std::string_view::npos) return false;
   if (!line_.empty() && line_.back() == '\r') line_.pop_back();

@@ -4,7 +4,7 @@
 
 namespace infernum::load {
 namespace {
-constexpr size_t kMostEventBytes = 16 << 20;
+constexpr size_t most_event_bytes = 16 << 20;
 }
 
 void SseReader::take(std::string_view line, const Sink& sink) {
@@ -20,7 +20,7 @@ void SseReader::take(std::string_view line, const Sink& sink) {
   if (has_data_) data_ += '\n';
   data_ += line;
   has_data_ = true;
-  check(data_.size() <= kMostEventBytes, "event stream: an event is larger than", kMostEventBytes, "bytes");
+  check(data_.size() <= most_event_bytes, "event stream: an event is larger than", most_event_bytes, "bytes");
 }
 
 void SseReader::feed(std::string_view bytes, const Sink& sink) {
@@ -30,7 +30,7 @@ void SseReader::feed(std::string_view bytes, const Sink& sink) {
     const size_t end = bytes.find_first_of("\r\n");
     if (end == std::string_view::npos) {
       line_ += bytes;
-      check(line_.size() <= kMostEventBytes, "event stream: an event is larger than", kMostEventBytes, "bytes");
+      check(line_.size() <= most_event_bytes, "event stream: an event is larger than", most_event_bytes, "bytes");
       return;
     }
     if (line_.empty()) {

@@ -12,10 +12,10 @@ namespace infernum::load {
 namespace {
 
 using Json = nlohmann::ordered_json;
-constexpr int64_t kMostTokens = 16 << 20;
+constexpr int64_t most_prompt_tokens = 16 << 20;
 
 // Short and common, so that most tokenizers have each as one token.
-constexpr std::array<std::string_view, 64> kWords{
+constexpr std::array<std::string_view, 64> word_list{
     "the",   "and",   "of",   "to",    "in",    "it",   "was",   "for",   "on",    "with", "he",   "she",   "they",
     "at",    "by",    "from", "had",   "but",   "not",  "all",   "one",   "time",  "day",  "man",  "house", "water",
     "tree",  "road",  "hand", "light", "night", "bird", "said",  "went",  "came",  "saw",  "made", "took",  "found",
@@ -25,7 +25,7 @@ constexpr std::array<std::string_view, 64> kWords{
 double number(std::string_view text, std::string_view all) {
   double value = -1;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  check(error == std::errc() && end == text.data() + text.size() && value >= 0 && value <= kMostTokens,
+  check(error == std::errc() && end == text.data() + text.size() && value >= 0 && value <= most_prompt_tokens,
         "lengths: N, LOW-HIGH or normal:MEAN:DEVIATION, up to 16777216:", all);
   return value;
 }
@@ -46,7 +46,8 @@ Json made_up(const Workload& workload, int64_t n, std::mt19937_64& random) {
 }
 
 Json joined(const Json& prefix, const Json& rest) {
-  if (prefix.is_string()) return prefix.get<std::string>() + (prefix.empty() || prefix == "" ? "" : " ") + rest.get<std::string>();
+  if (prefix.is_string())
+    return prefix.get<std::string>() + (prefix.get_ref<const std::string&>().empty() ? "" : " ") + rest.get<std::string>();
   Json all = prefix;
   all.insert(all.end(), rest.begin(), rest.end());
   return all;
@@ -86,7 +87,7 @@ void add_prompt(Json& body, Json& item, bool chat, const std::string& path) {
 
 }  // namespace
 
-std::string_view random_word(std::mt19937_64& random) { return kWords[random() % kWords.size()]; }
+std::string_view random_word(std::mt19937_64& random) { return word_list[random() % word_list.size()]; }
 
 Lengths::Lengths(std::string_view text) {
   if (text.substr(0, 7) == "normal:") {

@@ -13,7 +13,7 @@ struct Failure {
   const char* code;
   bool retry;
 };
-constexpr Failure kFailures[] = {
+constexpr Failure all_failures[] = {
     {EndReason::QueueTimeout, 503, "queue_timeout", true}, {EndReason::Timeout, 504, "deadline_exceeded", true},
     {EndReason::Shutdown, 503, "draining", true},          {EndReason::NotFinite, 500, "engine_error", false},
     {EndReason::Fault, 500, "engine_error", false},        {EndReason::Cancelled, 500, "engine_error", false}};
@@ -25,7 +25,7 @@ std::string header(const HttpResponse& r, std::string_view name) {
 }
 
 TEST(Failures, BeforeTheFirstTokenAreHttpErrors) {
-  for (const Failure& f : kFailures)
+  for (const Failure& f : all_failures)
     for (const char* stream : {"true", "false"}) {
       Bench b;
       const auto x = b.chat(R"("stream":)" + std::string(stream));
@@ -42,7 +42,7 @@ TEST(Failures, BeforeTheFirstTokenAreHttpErrors) {
 }
 
 TEST(Failures, WithinAStreamAreEvents) {
-  for (const Failure& f : kFailures) {
+  for (const Failure& f : all_failures) {
     Bench b;
     const auto x = b.chat(R"("stream":true,"n":2)");
     b.engine.step({event(1, {'a'})});
@@ -135,7 +135,7 @@ TEST(Failures, ClientsThatGoLeaveNothingBehind) {
       if (what < 8)
         events.push_back(event(id, {static_cast<int32_t>('a' + random() % 4)}));
       else if (what == 8)
-        events.push_back(event(id, {kEnd}, EndReason::Stop));
+        events.push_back(event(id, {end_token}, EndReason::Stop));
       else if (what == 9 && random() % 10 == 0)
         events.push_back(event(id, {}, EndReason::Fault));
     }
@@ -283,7 +283,7 @@ TEST(Endpoints, TokenizerInfoNeedsItsFlag) {
   options.tokenizer_info = true;
   Bench open(options);
   EXPECT_EQ(open.get("/tokenizer_info")->body()["eos_token"], "<|im_end|>");
-  EXPECT_EQ(open.get("/tokenizer_info")->body()["chat_template"], kTemplate);
+  EXPECT_EQ(open.get("/tokenizer_info")->body()["chat_template"], test_template);
 }
 
 TEST(Endpoints, NeedAKey) {

@@ -11,7 +11,7 @@ namespace infernum::server::openai {
 [[noreturn]] void refuse_value(std::string_view param, const std::string& rule);
 [[noreturn]] void refuse_unsupported(std::string_view param, const std::string& why);
 /// An integer within the field's range; integral floats count as integers.
-int64_t read_integer(const Json& value, std::string_view param, double min = -kAny, double max = kAny);
+int64_t read_integer(const Json& value, std::string_view param, double min = -no_bound, double max = no_bound);
 double read_number(const Json& value, std::string_view param);
 bool read_boolean(const Json& value, std::string_view param);
 std::string read_string(const Json& value, std::string_view param);

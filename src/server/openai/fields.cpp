@@ -13,10 +13,10 @@
 namespace infernum::server::openai {
 namespace {
 
-constexpr double kMaxTokens = 2147483647;
+constexpr double most_tokens_asked = 2147483647;
 
 Field flag(std::string_view name, std::optional<bool> Asked::*to, std::string_view about) {
-  return {name, "boolean", Effect::Used, to, -kAny, kAny, false, about};
+  return {name, "boolean", Effect::Used, to, -no_bound, no_bound, false, about};
 }
 Field integer(std::string_view name, std::optional<int64_t> Asked::*to, double min, double max, std::string_view about) {
   return {name, "integer", Effect::Used, to, min, max, false, about};
@@ -25,16 +25,16 @@ Field number(std::string_view name, std::optional<double> Asked::*to, double min
   return {name, "number", Effect::Used, to, min, max, above, about};
 }
 Field text(std::string_view name, std::optional<std::string> Asked::*to, std::string_view about) {
-  return {name, "string", Effect::Used, to, -kAny, kAny, false, about};
+  return {name, "string", Effect::Used, to, -no_bound, no_bound, false, about};
 }
 Field other(std::string_view name, std::string_view type, Reader reader, std::string_view about) {
-  return {name, type, Effect::Used, reader, -kAny, kAny, false, about};
+  return {name, type, Effect::Used, reader, -no_bound, no_bound, false, about};
 }
 Field refused(std::string_view name, std::string_view type, Reader reader, std::string_view about) {
-  return {name, type, Effect::Refused, reader, -kAny, kAny, false, about};
+  return {name, type, Effect::Refused, reader, -no_bound, no_bound, false, about};
 }
 Field no_effect(std::string_view name, std::string_view type, Reader reader, std::string_view about) {
-  return {name, type, Effect::NoEffect, reader, -kAny, kAny, false, about};
+  return {name, type, Effect::NoEffect, reader, -no_bound, no_bound, false, about};
 }
 
 using Table = std::vector<Field>;
@@ -45,7 +45,7 @@ Table sampling() {
   return {
       number("temperature", &Asked::temperature, 0, 2, "below 0.00001 it counts as 0: the most probable token"),
       number("top_p", &Asked::top_p, 0, 1, "0 means the most probable token"),
-      integer("top_k", &Asked::top_k, -1, kMaxTokens, "0 and -1 switch it off"),
+      integer("top_k", &Asked::top_k, -1, most_tokens_asked, "0 and -1 switch it off"),
       number("min_p", &Asked::min_p, 0, 1, "keeps tokens at least this fraction as probable as the best"),
       number("typical_p", &Asked::typical_p, 0, 1, "locally typical sampling", true),
       number("repetition_penalty", &Asked::repetition_penalty, 0, 100, "over prompt and output", true),
@@ -53,7 +53,8 @@ Table sampling() {
       number("frequency_penalty", &Asked::frequency_penalty, -2, 2, "over generated tokens only"),
       number("presence_penalty", &Asked::presence_penalty, -2, 2, "over generated tokens only"),
       other("logit_bias", "object: id to -100..100", read_logit_bias, "at most 4096 ids; an id outside the vocabulary is 400"),
-      integer("seed", &Asked::seed, -kAny, kAny, "each choice draws from hash(seed, its number among the prompt's choices); see `--seed`"),
+      integer("seed", &Asked::seed, -no_bound, no_bound,
+              "each choice draws from hash(seed, its number among the prompt's choices); see `--seed`"),
       other("allowed_token_ids", "list of ids", read_allowed_token_ids, "no other token is chosen"),
       other("bad_words", "list of strings", read_bad_words,
             "up to 1024 of 256 bytes; the tokens that spell one, with or without a space before it, never come in a row"),
@@ -67,7 +68,7 @@ Table sampling() {
 Table length() {
   return {
       integer("n", &Asked::n, 1, 128, "at most `--max-n` (16)"),
-      integer("min_tokens", &Asked::min_tokens, 0, kMaxTokens, "no end of generation before; at most the token limit"),
+      integer("min_tokens", &Asked::min_tokens, 0, most_tokens_asked, "no end of generation before; at most the token limit"),
       other("stop", "string or list of strings", read_stop, "16 of up to 256 bytes, not empty; found across token borders"),
       other("stop_token_ids", "list of ids", read_stop_token_ids, "end the generation like the model's own end"),
       flag("ignore_eos", &Asked::ignore_eos, "the model's own end does not end the generation"),
@@ -98,7 +99,7 @@ Table output() {
 Table input() {
   return {
       text("model", &Asked::model, "a served name; absent: the default model; unknown: 404"),
-      integer("truncate_prompt_tokens", &Asked::truncate_prompt_tokens, -1, kMaxTokens,
+      integer("truncate_prompt_tokens", &Asked::truncate_prompt_tokens, -1, most_tokens_asked,
               "keeps so many tokens of the prompt; -1: as many as fit; 0 switches it off"),
       other("truncation_side", "left or right", read_truncation_side, "where the tokens are dropped; default left"),
       flag("add_special_tokens", &Asked::add_special_tokens, "default true for texts, false for chats"),
@@ -135,9 +136,9 @@ Table accounting() {
 Table chat_table() {
   Table t = {
       other("messages", "list of messages", read_messages, "1 to 4096; content: text, null or text parts"),
-      integer("max_completion_tokens", &Asked::max_completion_tokens, 1, kMaxTokens, "default: what is left of the context"),
-      integer("max_tokens", &Asked::max_tokens, 1, kMaxTokens, "the old name; `max_completion_tokens` wins"),
-      {"logprobs", "boolean", Effect::Used, &Asked::want_logprobs, -kAny, kAny, false,
+      integer("max_completion_tokens", &Asked::max_completion_tokens, 1, most_tokens_asked, "default: what is left of the context"),
+      integer("max_tokens", &Asked::max_tokens, 1, most_tokens_asked, "the old name; `max_completion_tokens` wins"),
+      {"logprobs", "boolean", Effect::Used, &Asked::want_logprobs, -no_bound, no_bound, false,
        "of the model's own distribution, before any parameter; see `--logprobs-mode`"},
       integer("top_logprobs", &Asked::top_logprobs, 0, 20, "needs `logprobs`: true; at most `--max-logprobs` (20)"),
       flag("echo", &Asked::echo, "a last message of the assistant is repeated before the answer"),
@@ -175,7 +176,7 @@ Table completion_table() {
   Table t = {
       other("prompt", "string, list of strings, of ids, or of lists of ids", read_prompt,
             "at most 256 prompts; a text may hold special tokens"),
-      integer("max_tokens", &Asked::max_tokens, 0, kMaxTokens, "default 16; 0 with `echo` only: the prompt is scored"),
+      integer("max_tokens", &Asked::max_tokens, 0, most_tokens_asked, "default 16; 0 with `echo` only: the prompt is scored"),
       integer("best_of", &Asked::best_of, 1, 128, "must equal `n`"),
       flag("echo", &Asked::echo, "the prompt comes first in `text`, and in `logprobs`"),
       integer("logprobs", &Asked::logprobs, 0, 20, "that many alternatives, and the chosen token"),
@@ -258,7 +259,7 @@ std::span<const Field> detokenize_fields() {
 }
 
 std::string range_text(const Field& field) {
-  if (field.min == -kAny && field.max == kAny) return {};
+  if (field.min == -no_bound && field.max == no_bound) return {};
   const auto shown = [](double x) {
     std::string digits;
     if (x == std::trunc(x))

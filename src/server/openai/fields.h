@@ -33,16 +33,16 @@ using Reader = void (*)(const Json& value, const Field& field, const DecodeLimit
 using Target = std::variant<std::monostate, std::optional<bool> Asked::*, std::optional<int64_t> Asked::*, std::optional<double> Asked::*,
                             std::optional<std::string> Asked::*, Reader>;
 
-inline constexpr double kAny = std::numeric_limits<double>::infinity();
+inline constexpr double no_bound = std::numeric_limits<double>::infinity();
 
 struct Field {
   std::string_view name;
   std::string_view type;  ///< "integer", "number", "boolean", "string", or in words for what a Reader takes
   Effect effect = Effect::Used;
   Target target;
-  double min = -kAny, max = kAny;  ///< of numbers; both belong to the range. Without them an integer is one of 64 bits
-  bool above_min = false;          ///< min itself is out, and whatever becomes min in 32 bits
-  std::string_view about;          ///< for the table in docs/api.md
+  double min = -no_bound, max = no_bound;  ///< of numbers; both belong to the range. Without them an integer is one of 64 bits
+  bool above_min = false;                  ///< min itself is out, and whatever becomes min in 32 bits
+  std::string_view about;                  ///< for the table in docs/api.md
 };
 
 std::span<const Field> chat_fields();

@@ -78,7 +78,7 @@ TEST(FieldTables, IntegersAtTheirBorders) {
     for (const Field& f : t.fields) {
       if (!std::holds_alternative<std::optional<int64_t> Asked::*>(f.target)) continue;
       seen++;
-      const bool bounded = f.min != -kAny;
+      const bool bounded = f.min != -no_bound;
       expect_taken(t, f, bounded ? number(f.min) : "-9223372036854775808");
       expect_taken(t, f, bounded ? number(f.max) : "9223372036854775807");
       expect_taken(t, f, bounded ? number(f.max) + ".0" : "1.0");

@@ -1,6 +1,7 @@
 #include "server/openai/format.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "server/json_writer.h"
 
@@ -43,7 +44,7 @@ void write_usage(std::string& out, const Usage& usage) {
 
 void write_timings(std::string& out, const Timings& timings) {
   const RequestBill& b = timings.bill;
-  const auto milliseconds = [](double seconds) { return static_cast<double>(static_cast<int64_t>(seconds * 1e6 + 0.5)) / 1e3; };
+  const auto milliseconds = [](double seconds) { return static_cast<double>(std::llround(seconds * 1e6)) / 1e3; };
   JsonWriter w(out);
   w.begin_object().key("timings").begin_object();
   w.key("queue_ms").number(milliseconds(b.queue_seconds));

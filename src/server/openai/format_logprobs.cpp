@@ -9,7 +9,7 @@
 namespace infernum::server::openai {
 namespace {
 
-constexpr float kNoLogprob = -9999;  // of a token that was not scored; JSON has no minus infinity
+constexpr float no_logprob = -9999;  // of a token that was not scored; JSON has no minus infinity
 
 void append_bytes(std::string& out, const std::string& bytes) {
   out += '[';
@@ -48,7 +48,7 @@ void append_top_map(std::string& out, const Tokenizer& tokenizer, const ScoredTo
       same->second = std::max(same->second, logprob);
   };
   for (const TokenLogprob& t : top) add(t.id, t.logprob);
-  add(token.id, token.logprob.value_or(kNoLogprob));
+  add(token.id, token.logprob.value_or(no_logprob));
   JsonWriter w(out);
   w.begin_object();
   for (const auto& [name, logprob] : entries) w.key(name).number(logprob);
@@ -76,7 +76,7 @@ void Format::write_chat_logprobs(std::string& out, const std::vector<PlacedToken
     for (const PlacedToken& token : *tokens) {
       if (comma) out += ',';
       comma = true;
-      append(token.scored.id, token.scored.logprob.value_or(kNoLogprob));
+      append(token.scored.id, token.scored.logprob.value_or(no_logprob));
       out += ",\"top_logprobs\":[";
       const std::vector<TokenLogprob> top = alternatives(token.scored, plan_);
       for (const TokenLogprob& t : top) {

@@ -329,7 +329,7 @@ void LiveRequest::cancel_rest() {
     if (c.id) options_.cancel(*c.id);
 }
 
-void LiveRequest::fail(ApiError error, SteadyTime now) {
+void LiveRequest::fail(const ApiError& error, SteadyTime now) {
   if (answered_) return;
   conclude(error.status, error.code, now);
   if (stream_begun_) {

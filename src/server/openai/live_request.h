@@ -41,7 +41,7 @@ class LiveRequest {
   /// Behind all events of a step: sends what they wrote, at once; answers when all choices have ended.
   void flush(SteadyTime now);
   /// Answers with an error, within the stream if there is one already, and cancels what still runs.
-  void fail(ApiError error, SteadyTime now);
+  void fail(const ApiError& error, SteadyTime now);
   /// The client went.
   void on_gone(SteadyTime now);
   /// Begins the stream although there is no token yet: the client has waited long enough for a sign of life.

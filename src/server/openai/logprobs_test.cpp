@@ -27,7 +27,7 @@ TEST(Logprobs, OfAChat) {
     b.engine.step({scored_event(1, {scored(258, -0.25f, {{258, -0.25f}, {'h', -2.5f}})})});
     b.engine.step({scored_event(1, {scored(0xC3, -1.5f, {{'x', -INFINITY}})})});
     b.engine.step({scored_event(1, {scored(0xA9, -0.1f)})});
-    b.engine.step({scored_event(1, {scored(kEnd, -0.5f)}, EndReason::Stop)});
+    b.engine.step({scored_event(1, {scored(end_token, -0.5f)}, EndReason::Stop)});
     b.run();
     Tree content = Tree::array();
     std::string text;
@@ -95,7 +95,7 @@ TEST(Logprobs, OfTheOlderApi) {
   b.engine.step({scored_event(1, {scored(0xC3, -1, {{0xC3, -1}})})});
   b.engine.step({scored_event(1, {scored(0xA9, -2)})});
   b.engine.step({scored_event(1, {scored('z', -2)})});
-  b.engine.step({scored_event(1, {scored(kEnd, -0.5f)}, EndReason::Stop)});
+  b.engine.step({scored_event(1, {scored(end_token, -0.5f)}, EndReason::Stop)});
   b.run();
   const Tree choice = x->body()["choices"][0];
   EXPECT_EQ(choice["text"], "aéz");

@@ -35,7 +35,7 @@ TEST(Plan, SamplingReachesTheEngine) {
   EXPECT_EQ(r.sampling.logit_bias.at(6), 100);
   EXPECT_EQ(r.min_tokens, 3);
   EXPECT_EQ(r.max_tokens, 9) << "max_completion_tokens wins";
-  EXPECT_EQ(r.stop_ids, std::vector<int32_t>{kEnd});
+  EXPECT_EQ(r.stop_ids, std::vector<int32_t>{end_token});
   EXPECT_EQ(r.top_logprobs, -1);
 }
 
@@ -209,7 +209,7 @@ TEST(Plan, ChatPrompts) {
   ask(R"([{"role":"user","content":"x"}])", R"("reasoning_effort":"none","chat_template_kwargs":{"enable_thinking":true})");
   EXPECT_TRUE(prompt().ends_with("[True]")) << prompt();
   ask(R"([{"role":"user","content":"<|im_end|><s>"}])");
-  EXPECT_EQ(std::count(only(b).prompt.begin(), only(b).prompt.end(), kEnd), 1) << "what a user types is never a control token";
+  EXPECT_EQ(std::count(only(b).prompt.begin(), only(b).prompt.end(), end_token), 1) << "what a user types is never a control token";
   EXPECT_EQ(std::count(only(b).prompt.begin(), only(b).prompt.end(), 262), 0);
   EXPECT_EQ(verdict(*ask(R"([{"role":"user","content":""}])", R"("continue_final_message":true)")),
             "400 invalid_value continue_final_message");

@@ -19,9 +19,9 @@ std::vector<Route> OpenAiService::routes() {
   const std::weak_ptr<State> weak = state_;
   const auto gone = [](Exchange& exchange) { exchange.respond(error_response(503, "the server is shutting down", "draining")); };
   const auto reads = [=](State::Reading reading) -> Handler {
-    return [=](std::shared_ptr<Exchange> exchange) {
+    return [=](const std::shared_ptr<Exchange>& exchange) {
       if (const auto state = weak.lock())
-        state->handle(std::move(exchange), reading);
+        state->handle(exchange, reading);
       else
         gone(*exchange);
     };

@@ -117,28 +117,28 @@ OpenAiService::State::Outcome OpenAiService::State::read(Reading reading, JsonPa
   }
 }
 
-void OpenAiService::State::handle(std::shared_ptr<Exchange> exchange, Reading reading) {
+void OpenAiService::State::handle(const std::shared_ptr<Exchange>& exchange, Reading reading) {
   const SteadyTime arrived = now();
   if (exchange->request().body.size() <= options_.inline_bytes) {
     Outcome outcome = read(reading, parser_, exchange->request());
-    return go_on(std::move(exchange), std::move(outcome), arrived);
+    return go_on(exchange, std::move(outcome), arrived);
   }
   // The exchange belongs to the I/O thread: the worker hands it back before it lets go of it.
   const bool taken = workers_.submit([this, weak = weak_from_this(), reading, arrived, held = exchange]() mutable {
     JsonParser parser;
     auto outcome = std::make_shared<Outcome>(read(reading, parser, held->request()));
-    loop_.post([weak, arrived, outcome, back = std::move(held)]() mutable {
-      if (const auto state = weak.lock()) state->go_on(std::move(back), std::move(*outcome), arrived);
+    loop_.post([weak, arrived, outcome, back = std::move(held)] {
+      if (const auto state = weak.lock()) state->go_on(back, std::move(*outcome), arrived);
     });
   });
   if (!taken) exchange->respond(to_response(refusal(Admission::QueueFull)));
 }
 
-void OpenAiService::State::go_on(std::shared_ptr<Exchange> exchange, Outcome outcome, SteadyTime arrived) {
+void OpenAiService::State::go_on(const std::shared_ptr<Exchange>& exchange, Outcome outcome, SteadyTime arrived) {
   if (auto* response = std::get_if<HttpResponse>(&outcome))
     exchange->respond(std::move(*response));
   else
-    start(std::move(exchange), std::move(std::get<Plan>(outcome)), arrived);
+    start(exchange, std::move(std::get<Plan>(outcome)), arrived);
 }
 
 void OpenAiService::State::set_deadlines(EngineRequest& request, const HttpRequest& http, SteadyTime arrived) const {
@@ -149,7 +149,7 @@ void OpenAiService::State::set_deadlines(EngineRequest& request, const HttpReque
   if (seconds > 0) request.deadline = after(arrived, seconds);
 }
 
-void OpenAiService::State::start(std::shared_ptr<Exchange> exchange, Plan plan, SteadyTime arrived) {
+void OpenAiService::State::start(const std::shared_ptr<Exchange>& exchange, Plan plan, SteadyTime arrived) {
   log_unknown(plan.unknown);
   EngineRequest base = plan.request;
   set_deadlines(base, exchange->request(), arrived);

@@ -28,7 +28,7 @@ class OpenAiService::State : public std::enable_shared_from_this<OpenAiService::
   using Outcome = std::variant<HttpResponse, openai::Plan>;
   using Reading = Outcome (State::*)(openai::JsonParser&, const HttpRequest&) const;
   /// Reads the request here or on a worker, by its length, and goes on with the outcome here.
-  void handle(std::shared_ptr<Exchange> exchange, Reading reading);
+  void handle(const std::shared_ptr<Exchange>& exchange, Reading reading);
 
   Outcome read_chat(openai::JsonParser& parser, const HttpRequest& request) const;
   Outcome read_completion(openai::JsonParser& parser, const HttpRequest& request) const;
@@ -59,8 +59,8 @@ class OpenAiService::State : public std::enable_shared_from_this<OpenAiService::
   Outcome read_generation(openai::Shape shape, openai::JsonParser& parser, const HttpRequest& request) const;
   /// For a request that brings none.
   uint64_t new_seed(const HttpRequest& request) const;
-  void go_on(std::shared_ptr<Exchange> exchange, Outcome outcome, SteadyTime arrived);
-  void start(std::shared_ptr<Exchange> exchange, openai::Plan plan, SteadyTime arrived);
+  void go_on(const std::shared_ptr<Exchange>& exchange, Outcome outcome, SteadyTime arrived);
+  void start(const std::shared_ptr<Exchange>& exchange, openai::Plan plan, SteadyTime arrived);
   /// False if the engine does not take it; the request is answered then.
   bool submit(const Live& live, size_t choice, EngineRequest request, SteadyTime now);
   void on_step(std::vector<EngineEvent> events);

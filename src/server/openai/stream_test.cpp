@@ -74,7 +74,7 @@ TEST(Streams, StepsThatTheLoopIsBehindAreSentAtOnce) {
   b.engine.step({event(1, {'a'}), event(2, {'x'})});
   b.run();
   for (const char c : {'b', 'c', 'd'}) b.engine.step({event(1, {c}), event(2, {c})});
-  b.engine.step({event(1, {kEnd}, EndReason::Stop)});
+  b.engine.step({event(1, {end_token}, EndReason::Stop)});
   b.run();
   EXPECT_EQ(x->sends.size(), 2u);
   EXPECT_EQ(y->sends.size(), 2u);
@@ -100,7 +100,7 @@ TEST(Streams, ChatChunksComeInOrder) {
     for (RequestId id = 1; id <= 3; id++) {
       const std::string& text = texts[id - 1];
       if (step < text.size()) events.push_back(event(id, {text[step]}));
-      if (step == text.size()) events.push_back(event(id, {kEnd}, EndReason::Stop));
+      if (step == text.size()) events.push_back(event(id, {end_token}, EndReason::Stop));
     }
     b.engine.step(std::move(events));
     b.run();
@@ -149,7 +149,7 @@ TEST(Streams, UsageOnRequest) {
   const auto x =
       b.complete(R"("stream":true,"n":2,"stream_options":{"include_usage":true,"continuous_usage_stats":true,"include_obfuscation":true})");
   b.engine.step({event(1, {'a'}), event(2, {'b'})});
-  b.engine.step({event(1, {'c'}, EndReason::Length), event(2, {kEnd}, EndReason::Stop)});
+  b.engine.step({event(1, {'c'}, EndReason::Length), event(2, {end_token}, EndReason::Stop)});
   b.run();
   std::vector<int> tokens;
   const auto events = x->events();
@@ -172,7 +172,7 @@ TEST(Streams, IdsOfTokens) {
     EXPECT_EQ(e.contains("prompt_token_ids"), &e == &events[0]);
     for (const int id : e["choices"][0].value("token_ids", std::vector<int>())) ids.push_back(id);
   }
-  EXPECT_EQ(ids, (std::vector<int>{0xC3, 0xA9, kEnd}));
+  EXPECT_EQ(ids, (std::vector<int>{0xC3, 0xA9, end_token}));
   const auto y = b.complete(R"("return_token_ids":true,"stream":true)", "[7,8]");
   b.engine.say(b.engine.last, "ab");
   const auto z = b.complete(R"("return_token_ids":true)", "[7,8]");

@@ -18,8 +18,8 @@ using Tree = nlohmann::ordered_json;
 
 /// Bytes 0 to 255 by their own ids, "the" 256, " the" 257, "Hello" 258, " world" 259, <|im_start|> 260, <|im_end|> 261, <s> 262.
 Tokenizer test_tokenizer();
-inline constexpr int32_t kEnd = 261, kVocab = 263;
-inline constexpr const char* kTemplate =
+inline constexpr int32_t end_token = 261, vocab_rows = 263;
+inline constexpr const char* test_template =
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% if enable_thinking is defined %}[{{ enable_thinking }}]{% endif %}{% endif %}";
 ServedModel test_model(bool with_chat = true);
@@ -46,7 +46,7 @@ class FakeLoop final : public IoLoop {
 /// Generates only when told to.
 class FakeEngine final : public Engine {
  public:
-  FakeEngine() { info_ = {kVocab, 256, 4096, 8}; }
+  FakeEngine() { info_ = {vocab_rows, 256, 4096, 8}; }
   const EngineInfo& info() const override { return info_; }
   void on_step(std::function<void(std::vector<EngineEvent>)> handler) override { handler_ = std::move(handler); }
   Admission submit(RequestId id, EngineRequest request) override;

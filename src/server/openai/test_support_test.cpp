@@ -50,13 +50,13 @@ ServedModel test_model(bool with_chat) {
                 test_tokenizer(),
                 nullptr,
                 {},
-                {kEnd},
+                {end_token},
                 {},
                 0,
                 "org/tiny",
                 1700000000,
                 "fp_test"};
-  if (with_chat) m.chat = std::make_shared<const openai::ChatPrompt>(m.tokenizer, kTemplate);
+  if (with_chat) m.chat = std::make_shared<const openai::ChatPrompt>(m.tokenizer, test_template);
   return m;
 }
 
@@ -135,7 +135,7 @@ void FakeEngine::step(std::vector<EngineEvent> events) {
 void FakeEngine::say(RequestId id, std::string_view text, EndReason reason) {
   for (const int32_t byte : bytes_as_ids(text)) step({event(id, {byte})});
   if (reason == EndReason::Stop)
-    step({event(id, {kEnd}, reason)});
+    step({event(id, {end_token}, reason)});
   else
     step({event(id, {}, reason)});
 }
