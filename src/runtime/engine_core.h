@@ -28,7 +28,7 @@ class EngineCore {
   void cancel(RequestId id);
   /// Ends requests whose deadline has passed.
   void expire(SteadyTime now);
-  /// Advances what the scheduler plans; false if there was nothing to do.
+  /// Advances what the scheduler plans; false if there was nothing to do. Throws DeviceLost: that is the end of the model.
   bool step();
   void end_all(EndReason reason, const std::string& message);
   bool idle() const { return requests_.empty(); }
@@ -39,6 +39,7 @@ class EngineCore {
   struct Request;
   StepLogits compute(const std::vector<PlannedRow>& rows);
   StepItem item_of(const PlannedRow& row) const;
+  void inject(const std::vector<PlannedRow>& rows) const;
   void step_failed(const std::vector<PlannedRow>& rows, const std::exception& error);
   void deliver(Request& request, const PlannedRow& row, StepLogits& logits, size_t index);
   void score_prompt(Request& request, const PlannedRow& row, StepLogits& logits, size_t index);
