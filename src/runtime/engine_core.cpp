@@ -66,6 +66,10 @@ EngineCore::EngineCore(Model& model, const EngineCoreOptions& options, const Fau
 
 EngineCore::~EngineCore() = default;
 
+int64_t EngineCore::cache_bytes(const ModelInfo& info, const EngineCoreOptions& o) {
+  return CachePools::bytes_for(info, o.cache_tokens, o.scheduler.max_num_seqs, o.scheduler.max_num_batched_tokens, checkpoints(o));
+}
+
 void EngineCore::add(RequestId id, EngineRequest request, SteadyTime submitted, uint64_t number) {
   Ticket ticket(events_, id);
   if (requests_.count(id)) return ticket.end({EndReason::Fault, "the id of this request is in use", {}});

@@ -23,6 +23,8 @@ class EngineCore {
  public:
   EngineCore(Model& model, const EngineCoreOptions& options, const Faults& faults, EventBatch& events, TraceRecorder* trace);
   ~EngineCore();
+  /// The bytes that the cache of such an engine takes.
+  static int64_t cache_bytes(const ModelInfo& info, const EngineCoreOptions& options);
 
   void add(RequestId id, EngineRequest request, SteadyTime submitted, uint64_t number);
   void cancel(RequestId id);

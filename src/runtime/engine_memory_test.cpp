@@ -201,5 +201,68 @@ TEST(EngineMemory, TheEngineLivesOnAfterAShortage) {
   EXPECT_EQ(engine.stats().state, EngineState::Running);
 }
 
+/// A model on a device of its own.
+class DeviceModel : public FakeModel {
+ public:
+  DeviceModel(const std::vector<Retention>& groups, int64_t bytes) : FakeModel(groups), left(bytes) {}
+  int64_t device_memory_left() const override { return left; }
+  void allocate_cache(const std::vector<int64_t>& blocks) override {
+    int64_t wanted = 0;
+    for (size_t g = 0; g < blocks.size(); g++) wanted += blocks[g] * info().block_bytes(static_cast<int>(g));
+    if (wanted > left) throw OutOfMemory("on the device X", wanted, left, int64_t{80} << 30);
+    taken = wanted;
+    FakeModel::allocate_cache(blocks);
+  }
+  int64_t left, taken = 0;
+};
+
+TEST(EngineMemory, TheCacheTakesWhatADeviceHasLeft) {
+  for (const auto& groups : shapes) {
+    const int64_t everything = int64_t{1} << 30, block = DeviceModel(groups, 0).info().block_bytes(0);
+    ModelEngineOptions o = engine_options();
+    o.cache_tokens = 0;
+    const auto roomy = std::make_shared<DeviceModel>(groups, everything);
+    ModelEngine most(roomy, o);
+    EXPECT_EQ(most.info().cache_tokens, 400 * 6) << "the context for everyone";
+    int sizes = 0;
+    for (int64_t left = roomy->taken; left > roomy->taken / 2; left -= 7 * block / 2) {
+      const auto model = std::make_shared<DeviceModel>(groups, left);
+      try {
+        ModelEngine engine(model, o);
+        const int64_t per_step = static_cast<int64_t>(groups.size()) * 6 * block;  // what another block of tokens may cost in all groups
+        EXPECT_LE(engine.info().cache_tokens, most.info().cache_tokens);
+        if (engine.info().cache_tokens < most.info().cache_tokens) {
+          EXPECT_GT(model->taken, left - per_step);
+        }
+        sizes++;
+      } catch (const OutOfMemory& e) {
+        EXPECT_NE(std::string(e.what()).find("6 sequences need"), std::string::npos) << e.what();
+        break;  // less would not do either
+      }
+    }
+    EXPECT_GT(sizes, 0);
+  }
+}
+
+TEST(EngineMemory, ACacheThatDoesNotFitIsRefusedWithItsSize) {
+  const auto said = [](int64_t left, int64_t tokens) {
+    auto o = engine_options();
+    o.cache_tokens = tokens;
+    try {
+      ModelEngine engine(std::make_shared<DeviceModel>(std::vector<Retention>{full}, left), o);
+    } catch (const OutOfMemory& e) {
+      return std::string(e.what());
+    }
+    return std::string("none");
+  };
+  EXPECT_EQ(said(int64_t{1} << 20, 1600), "none");
+  const std::string chosen = said(1 << 20, 1 << 20);  // 4 bytes for each token
+  EXPECT_NE(chosen.find("the key-value cache does not fit, 4 MiB for 1048576 tokens and 6 sequences"), std::string::npos) << chosen;
+  EXPECT_NE(chosen.find("on the device X: 4 MiB were asked for, 1 MiB of 81920 MiB are free"), std::string::npos) << chosen;
+  EXPECT_NE(chosen.find("--kv-cache-tokens"), std::string::npos) << chosen;
+  const std::string least = said(100, 0);
+  EXPECT_NE(least.find("6 sequences need 448 bytes at least, 100 bytes are left beside the weights"), std::string::npos) << least;
+}
+
 }  // namespace
 }  // namespace infernum
