@@ -40,14 +40,14 @@ bool reads(const Retention& r, int64_t position, int64_t block) {
 CachePools::CachePools(Model& model, int64_t tokens, int64_t max_sequences, int64_t step_tokens, Checkpoints checkpoints)
     : info_(&model.info()) {
   const std::vector<int64_t> blocks = blocks_of_groups(*info_, tokens, max_sequences, step_tokens, checkpoints);
-  for (const int64_t n : blocks) pools_.emplace_back(n);
   try {
+    for (const int64_t n : blocks) pools_.emplace_back(n);
     model.allocate_cache(blocks);
   } catch (const std::exception& e) {
     const auto shortage = memory_shortage(e);
     if (!shortage) throw;
-    throw OutOfMemory("the key-value cache does not fit, " + mebibytes(bytes()) + " for " + std::to_string(tokens) + " tokens and " +
-                      std::to_string(max_sequences) + " sequences: " + *shortage +
+    throw OutOfMemory("the key-value cache does not fit, " + mebibytes(bytes_of_blocks(*info_, blocks)) + " for " + std::to_string(tokens) +
+                      " tokens and " + std::to_string(max_sequences) + " sequences: " + *shortage +
                       "; take fewer tokens (--kv-cache-tokens, --max-model-len), fewer sequences (--max-num-seqs) or smaller values "
                       "(--kv-cache-dtype)");
   }
