@@ -1,5 +1,6 @@
 #include "backends/cuda_diagnosis.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "core/device_error.h"

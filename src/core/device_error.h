@@ -2,6 +2,9 @@
 #pragma once
 #include <exception>
 #include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
 
 #include "core/check.h"
 
