@@ -50,6 +50,10 @@ if(NOT INFERNUM_CUDA STREQUAL "off")
     set(CMAKE_CUDA_STANDARD_REQUIRED ON)
     find_package(CUDAToolkit 12.4 REQUIRED)
     set(INFERNUM_HAS_CUDA TRUE)
+    # It compares them with the device it finds.
+    list(JOIN CMAKE_CUDA_ARCHITECTURES "," architectures)
+    set_source_files_properties(${CMAKE_SOURCE_DIR}/src/backends/cuda/queue.cpp PROPERTIES
+      COMPILE_DEFINITIONS "INFERNUM_CUDA_ARCHITECTURES=\"${architectures}\"")
   elseif(INFERNUM_CUDA STREQUAL "on")
     message(FATAL_ERROR "INFERNUM_CUDA=on, but no working CUDA compiler was found: install the CUDA toolkit, or set CMAKE_CUDA_COMPILER to its nvcc")
   endif()

@@ -12,6 +12,7 @@
 
 #include "checkpoint/text_file.h"
 #include "core/check.h"
+#include "core/device_error.h"
 #include "options.h"
 #include "runtime/default_sampling.h"
 #include "runtime/generator.h"
@@ -211,6 +212,8 @@ int chat_loop(Talk& talk, bool keep_history) {
     }
     try {
       talk.answer(*message);
+    } catch (const DeviceLost&) {
+      throw;  // no later answer can be had
     } catch (const Error& e) {
       std::fprintf(stderr, "error: %s\n", e.what());
     }

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "core/check.h"
+#include "core/device_error.h"
 #include "serve_api.h"
 #include "serve_config.h"
 #include "server/life_cycle.h"
@@ -197,7 +198,7 @@ void ServeRun::load() {
       auto api = std::make_shared<std::unique_ptr<ServedApi>>(load_api(flags()));
       loop_.post([this, api] { loaded(std::move(*api)); });
     } catch (const std::exception& e) {
-      loop_.post([this, what = std::string(e.what())] {
+      loop_.post([this, what = memory_shortage(e).value_or(e.what())] {
         loading_ = false;
         log_->message(LogLevel::Error, what);
         life_.set_stage(Stage::Failed);

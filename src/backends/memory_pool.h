@@ -9,7 +9,7 @@
 
 namespace infernum {
 
-/// Where a pool gets memory from; `allocate` returns null when there is none.
+/// Where a pool gets memory from; `allocate` returns null, or throws OutOfMemory that says more, when there is none.
 struct MemorySource {
   void* (*allocate)(size_t bytes);
   void (*release)(void* memory);
@@ -20,7 +20,7 @@ class MemoryPool {
  public:
   explicit MemoryPool(MemorySource source = host_memory()) : source_(source) {}
 
-  /// As the source aligns it, uninitialised; goes back to the pool when the last owner lets go, also after the pool is gone.
+  /// As the source aligns it, uninitialised; goes back here when the last owner lets go, also after the pool is gone. Or OutOfMemory.
   std::shared_ptr<void> allocate(int64_t bytes);
   int64_t bytes_reserved() const;  ///< in use and kept
 

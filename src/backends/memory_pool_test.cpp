@@ -3,11 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <thread>
 
-#include "core/check.h"
+#include "core/device_error.h"
 
 namespace infernum {
 namespace {
@@ -84,6 +85,40 @@ TEST(MemoryPool, TakesBackFromOtherThreads) {
   for (auto& t : threads) t.join();
   std::thread([last = std::move(mine)] {}).join();
   EXPECT_GT(pool.bytes_reserved(), 0);
+}
+
+TEST(MemoryPool, SaysWhoseMemoryIsShort) {
+  const MemorySource small{[](size_t bytes) -> void* { return bytes > 5000 ? nullptr : std::aligned_alloc(64, (bytes + 63) / 64 * 64); },
+                           [](void* memory) { std::free(memory); }};
+  MemoryPool pool(small);
+  EXPECT_THROW(pool.allocate(6000), OutOfMemory);
+  EXPECT_NE(pool.allocate(2000), nullptr);
+  MemoryPool empty({[](size_t) -> void* { throw OutOfMemory("none on the device X"); }, [](void*) {}});
+  try {
+    empty.allocate(300);
+    FAIL();
+  } catch (const OutOfMemory& e) {
+    EXPECT_STREQ(e.what(), "none on the device X");
+  }
+}
+
+TEST(MemoryPool, WhatALargerStepLeftIsUsedWhereMemoryIsShort) {
+  static int left;  // buffers that the source still has; its functions capture nothing
+  left = 3;
+  MemoryPool pool({[](size_t bytes) -> void* { return left-- > 0 ? std::aligned_alloc(64, (bytes + 63) / 64 * 64) : nullptr; },
+                   [](void* memory) { std::free(memory); }});
+  void *medium, *large;
+  {
+    const auto a = pool.allocate(1000), b = pool.allocate(8000), c = pool.allocate(100000);
+    medium = b.get(), large = c.get();
+  }
+  const int64_t reserved = pool.bytes_reserved();
+  const auto first = pool.allocate(3000), second = pool.allocate(3000);
+  EXPECT_EQ(first.get(), medium);
+  EXPECT_EQ(second.get(), large);
+  EXPECT_THROW(pool.allocate(3000), OutOfMemory) << "what is left is too small";
+  EXPECT_NE(pool.allocate(900), nullptr);
+  EXPECT_EQ(pool.bytes_reserved(), reserved);
 }
 
 TEST(MemoryPool, RefusesANegativeSize) {

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "checkpoint/tensor_names.h"
+#include "core/device_error.h"
 #include "core/log.h"
 #include "models/families.h"
 
@@ -116,7 +117,14 @@ std::unique_ptr<Model> load_model(const Checkpoint& checkpoint, const Family& fa
   if (!unused.empty()) log_warning("checkpoint: not read, since only the text model runs: " + unused);
   const ConfigReader config(checkpoint.config_json);
   CheckpointSource source(checkpoint, false);
-  return family.load(config, source, options);
+  try {
+    return family.load(config, source, options);
+  } catch (const std::exception& e) {
+    const auto shortage = memory_shortage(e);
+    if (!shortage) throw;
+    throw OutOfMemory("the weights do not fit, " + mebibytes(checkpoint.tensors.bytes()) + " as they are stored: " + *shortage +
+                      "; take a smaller model, a format of fewer bits (infernum quantize), or another --device");
+  }
 }
 
 }  // namespace infernum

@@ -25,6 +25,8 @@ std::string client_message(EndReason reason) {
     case EndReason::Timeout: return "the request was not done by its deadline";
     case EndReason::Shutdown: return "the engine was stopped";
     case EndReason::NotFinite: return "the model computed values that are not finite for this request";
+    case EndReason::OutOfMemory: return "there is not enough memory for this request";
+    case EndReason::DeviceLost: return "the device that the engine computes on was lost";
     case EndReason::Fault: return "the engine failed while it worked on this request";
   }
   return {};

@@ -40,6 +40,8 @@ enum class EndReason {
   Timeout,       ///< not done by its deadline
   Shutdown,      ///< the engine stopped first
   NotFinite,     ///< the model computed NaN or infinity for it
+  OutOfMemory,   ///< not even one token of it alone fits the memory that steps have
+  DeviceLost,    ///< the engine's device is gone, and the engine with it
   Fault,         ///< an exception while it was worked on
 };
 

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "core/check.h"
+#include "core/device_error.h"
 #include "core/log.h"
 #include "runtime/token_counts.h"
 #include "runtime/trace_recorder.h"
@@ -64,6 +65,10 @@ EngineCore::EngineCore(Model& model, const EngineCoreOptions& options, const Fau
 }
 
 EngineCore::~EngineCore() = default;
+
+int64_t EngineCore::cache_bytes(const ModelInfo& info, const EngineCoreOptions& o) {
+  return CachePools::bytes_for(info, o.cache_tokens, o.scheduler.max_num_seqs, o.scheduler.max_num_batched_tokens, checkpoints(o));
+}
 
 void EngineCore::add(RequestId id, EngineRequest request, SteadyTime submitted, uint64_t number) {
   Ticket ticket(events_, id);
@@ -131,17 +136,23 @@ StepItem EngineCore::item_of(const PlannedRow& row) const {
   return item;
 }
 
+/// The faults on order that a model would have thrown.
+void EngineCore::inject(const std::vector<PlannedRow>& rows) const {
+  std::this_thread::sleep_for(faults_.sleep(steps_));
+  if (faults_.at(Faults::Place::Step, steps_, Faults::Action::Lost))
+    throw DeviceLost("fault: the device is lost in step " + std::to_string(steps_), "on order");
+  const auto at = [&](Faults::Place place, uint64_t number) {
+    check(!faults_.at(place, number, Faults::Action::Throw), "fault: it throws on order", number);
+    if (faults_.at(place, number, Faults::Action::Oom)) throw OutOfMemory("not enough memory, on order");
+  };
+  at(Faults::Place::Step, steps_);
+  for (const PlannedRow& row : rows) at(Faults::Place::Request, request_of(row).number);
+}
+
 StepLogits EngineCore::compute(const std::vector<PlannedRow>& rows) {
   std::vector<StepItem> items;
   for (const PlannedRow& row : rows) items.push_back(item_of(row));
-  if (faults_.any()) {
-    std::this_thread::sleep_for(faults_.sleep(steps_));
-    check(!faults_.at(Faults::Place::Step, steps_, Faults::Action::Throw), "fault: this step throws", steps_);
-    for (const PlannedRow& row : rows) {
-      const uint64_t number = request_of(row).number;
-      check(!faults_.at(Faults::Place::Request, number, Faults::Action::Throw), "fault: this request throws", number);
-    }
-  }
+  if (faults_.any()) inject(rows);
   StepLogits logits = run_step(model_, items, [&](size_t i) { scheduler_.computed(rows[i]); });
   for (size_t i = 0; faults_.any() && i < rows.size(); i++)
     if (faults_.at(Faults::Place::Step, steps_, Faults::Action::Nan) ||
@@ -166,6 +177,8 @@ bool EngineCore::step() {
   StepLogits logits;
   try {
     logits = compute(rows);
+  } catch (const DeviceLost&) {
+    throw;  // no later step can succeed
   } catch (const std::exception& e) {
     step_failed(rows, e);
     return true;
@@ -183,11 +196,23 @@ bool EngineCore::step() {
   return true;
 }
 
-/// Nobody knows whose fault it was, unless only one was in the step: the scheduler finds out by running them one by one.
+/// Nobody knows whose fault it was, unless only one was in the step: the scheduler finds out by running them one by one. Where memory was
+/// short, less may fit: fewer sequences, a shorter piece of a prompt; who is alone with one token has nothing left to save.
 void EngineCore::step_failed(const std::vector<PlannedRow>& rows, const std::exception& error) {
+  const std::optional<std::string> shortage = memory_shortage(error);
   scheduler_.failed();
-  if (rows.size() == 1) return end(request_of(rows[0]), EndReason::Fault, error.what());
-  log_warning("engine: a step of " + std::to_string(rows.size()) + " sequences failed: " + error.what());
+  if (rows.size() > 1) {
+    if (shortage) scheduler_.lower_budget();
+    return log_warning("engine: a step of " + std::to_string(rows.size()) + " sequences failed: " + error.what());
+  }
+  Request& r = request_of(rows[0]);
+  if (!shortage) return end(r, EndReason::Fault, error.what());
+  if (rows[0].count == 1)
+    return end(r, EndReason::OutOfMemory, error.what(),
+               client_message(EndReason::OutOfMemory) + ": " + *shortage +
+                   "; a smaller key-value cache (--kv-cache-tokens, --gpu-memory-utilization) leaves more to compute with");
+  r.most_per_step = rows[0].count / 2;
+  log_warning("engine: a step of " + std::to_string(rows[0].count) + " tokens failed, half of them are tried: " + error.what());
 }
 
 void EngineCore::score_prompt(Request& r, const PlannedRow& row, StepLogits& logits, size_t index) {
@@ -214,7 +239,8 @@ void EngineCore::deliver(Request& r, const PlannedRow& row, StepLogits& logits, 
     scheduler_.distrust(r);
     end(r, EndReason::NotFinite, e.what());
   } catch (const std::exception& e) {
-    end(r, EndReason::Fault, e.what(), "no token could be chosen for this request");
+    const auto shortage = memory_shortage(e);
+    end(r, shortage ? EndReason::OutOfMemory : EndReason::Fault, e.what(), "no token could be chosen for this request");
   }
 }
 

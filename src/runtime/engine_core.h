@@ -23,12 +23,14 @@ class EngineCore {
  public:
   EngineCore(Model& model, const EngineCoreOptions& options, const Faults& faults, EventBatch& events, TraceRecorder* trace);
   ~EngineCore();
+  /// The bytes that the cache of such an engine takes.
+  static int64_t cache_bytes(const ModelInfo& info, const EngineCoreOptions& options);
 
   void add(RequestId id, EngineRequest request, SteadyTime submitted, uint64_t number);
   void cancel(RequestId id);
   /// Ends requests whose deadline has passed.
   void expire(SteadyTime now);
-  /// Advances what the scheduler plans; false if there was nothing to do.
+  /// Advances what the scheduler plans; false if there was nothing to do. Throws DeviceLost: that is the end of the model.
   bool step();
   void end_all(EndReason reason, const std::string& message);
   bool idle() const { return requests_.empty(); }
@@ -39,6 +41,7 @@ class EngineCore {
   struct Request;
   StepLogits compute(const std::vector<PlannedRow>& rows);
   StepItem item_of(const PlannedRow& row) const;
+  void inject(const std::vector<PlannedRow>& rows) const;
   void step_failed(const std::vector<PlannedRow>& rows, const std::exception& error);
   void deliver(Request& request, const PlannedRow& row, StepLogits& logits, size_t index);
   void score_prompt(Request& request, const PlannedRow& row, StepLogits& logits, size_t index);

@@ -41,9 +41,8 @@ StepLogits run_step(Model& model, std::span<const StepItem> items, const std::fu
   for (const StepItem& item : items) item.cache->begin_step(item.first, item.first + static_cast<int64_t>(item.tokens.size()));
   StepLogits logits;
   logits.vocab_size = model.info().vocab_size;
-  const HostBatch batch = make_batch(model.info(), items, logits.first_row);
   try {
-    logits.values = model.forward(batch);
+    logits.values = model.forward(make_batch(model.info(), items, logits.first_row));
   } catch (...) {
     for (const StepItem& item : items) item.cache->fail_step();
     throw;

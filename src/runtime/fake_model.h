@@ -3,10 +3,12 @@
 #pragma once
 #include <cmath>
 #include <map>
+#include <new>
 #include <optional>
 #include <set>
 
 #include "core/check.h"
+#include "core/device_error.h"
 #include "models/model.h"
 #include "runtime/token_choice.h"
 
@@ -29,7 +31,10 @@ class FakeModel : public Model {
 
   /// Tokens that make the model throw, having written half of the step, and compute NaN.
   std::optional<int32_t> throws_at, nan_at;
-  int64_t steps = 0, rows = 0;
+  /// Tokens for which there is no memory, and which cost the device.
+  std::optional<int32_t> bad_alloc_at, lost_at;
+  std::optional<int64_t> most_tokens;  ///< of a step, beyond which there is no memory
+  int64_t steps = 0, rows = 0, shortages = 0, steps_when_lost = 0;
 
   const ModelInfo& info() const override { return info_; }
   void allocate_cache(const std::vector<int64_t>& blocks) override {
@@ -61,6 +66,10 @@ class FakeModel : public Model {
       for (size_t r = 0; r < b.out_rows.size(); r++)
         if (const auto row = static_cast<size_t>(b.out_rows[r]); row >= begin && row < end)
           fill({logits.data() + r * vocab, vocab}, seen[row - begin], b.ids[row]);
+      if (most_tokens && static_cast<int64_t>(b.ids.size()) > *most_tokens) {
+        shortages++;
+        throw OutOfMemory("on the fake device", int64_t{64} << 20, 1 << 20, int64_t{1} << 30);
+      }
     }
     return logits;
   }
@@ -118,14 +127,24 @@ class FakeModel : public Model {
       h = mix(h, cell(b.ids[i], 0));
       const auto block = static_cast<size_t>(p / block_tokens);
       check(block < width, "fake model: a table is too short", block, width);
-      const bool leaves = i + 1 == end || (p + 1) % block_tokens == 0 || throws_at == b.ids[i];
+      const bool throws = throws_at == b.ids[i] || bad_alloc_at == b.ids[i] || lost_at == b.ids[i];
+      const bool leaves = i + 1 == end || (p + 1) % block_tokens == 0 || throws;
       if (leaves && table[block] >= 0) memory[static_cast<size_t>(table[block] * block_tokens)] = h;
       throw_at(b.ids[i]);
       seen[i - begin] = mix(seen[i - begin], h);
     }
   }
 
-  void throw_at(int32_t id) const { check(id != throws_at, "fake model: this token throws", id); }
+  void throw_at(int32_t id) {
+    check(id != throws_at, "fake model: this token throws", id);
+    if (id == lost_at) {
+      steps_when_lost = steps;
+      throw DeviceLost("fake model: a kernel failed [fake_model.h:1]", "an illegal address");
+    }
+    if (id != bad_alloc_at) return;
+    shortages++;
+    throw std::bad_alloc();
+  }
 
   void fill(std::span<float> logits, uint64_t seen, int32_t last) const {
     for (size_t i = 0; i < logits.size(); i++)

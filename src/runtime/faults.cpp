@@ -35,9 +35,10 @@ struct Known {
 };
 constexpr Known known[] = {
     {"step", "throw", Faults::Place::Step, Faults::Action::Throw},       {"step", "nan", Faults::Place::Step, Faults::Action::Nan},
-    {"step", "sleep", Faults::Place::Step, Faults::Action::Sleep},       {"step", "die", Faults::Place::Step, Faults::Action::Die},
+    {"step", "oom", Faults::Place::Step, Faults::Action::Oom},           {"step", "sleep", Faults::Place::Step, Faults::Action::Sleep},
+    {"step", "lost", Faults::Place::Step, Faults::Action::Lost},         {"step", "die", Faults::Place::Step, Faults::Action::Die},
     {"request", "throw", Faults::Place::Request, Faults::Action::Throw}, {"request", "nan", Faults::Place::Request, Faults::Action::Nan},
-    {"submit", "full", Faults::Place::Submit, Faults::Action::Full},
+    {"request", "oom", Faults::Place::Request, Faults::Action::Oom},     {"submit", "full", Faults::Place::Submit, Faults::Action::Full},
 };
 
 }  // namespace

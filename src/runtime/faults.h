@@ -10,12 +10,13 @@ namespace infernum {
 /// A list of PLACE:NUMBER:ACTION, separated by commas. Numbers begin with 1; * is every one.
 ///   step:N:throw    the model throws in step N                 request:N:throw   the model throws whenever request N is in the step
 ///   step:N:nan      step N computes NaN for all                request:N:nan     the model computes NaN for request N
+///   step:N:oom      step N finds no memory                     request:N:oom     steps with request N find no memory
 ///   step:N:sleep:D  step N takes D longer: 200ms, 3s           submit:N:full     the N-th submission finds the queue full
-///   step:N:die      the engine itself fails
+///   step:N:lost     the device is lost in step N               step:N:die        the engine itself fails
 class Faults {
  public:
   enum class Place { Step, Request, Submit };
-  enum class Action { Throw, Nan, Sleep, Die, Full };
+  enum class Action { Throw, Nan, Oom, Sleep, Lost, Die, Full };
 
   Faults() = default;
   /// Throws, naming what is wrong and what is known.

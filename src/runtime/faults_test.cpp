@@ -12,13 +12,17 @@ using Place = Faults::Place;
 using Action = Faults::Action;
 
 TEST(Faults, HappenWhereTheyWereOrdered) {
-  const Faults f = Faults::parse("step:17:throw,request:3:nan,step:5:sleep:200ms,step:*:sleep:1s,submit:4:full,step:9:die");
+  const Faults f = Faults::parse(
+      "step:17:throw,request:3:nan,step:5:sleep:200ms,step:*:sleep:1s,submit:4:full,step:9:die,step:6:oom,request:2:oom,step:8:lost");
   EXPECT_TRUE(f.at(Place::Step, 17, Action::Throw));
   EXPECT_FALSE(f.at(Place::Step, 16, Action::Throw));
   EXPECT_FALSE(f.at(Place::Request, 17, Action::Throw));
   EXPECT_TRUE(f.at(Place::Request, 3, Action::Nan));
   EXPECT_TRUE(f.at(Place::Submit, 4, Action::Full));
   EXPECT_TRUE(f.at(Place::Step, 9, Action::Die));
+  EXPECT_TRUE(f.at(Place::Step, 6, Action::Oom));
+  EXPECT_TRUE(f.at(Place::Request, 2, Action::Oom));
+  EXPECT_TRUE(f.at(Place::Step, 8, Action::Lost));
   EXPECT_EQ(f.sleep(5), std::chrono::milliseconds(1200));
   EXPECT_EQ(f.sleep(6), std::chrono::milliseconds(1000));
   EXPECT_FALSE(Faults::parse("").any());
@@ -34,6 +38,7 @@ TEST(Faults, AWrongSpecificationIsNamed) {
                                                         {"step:1x:throw", "a number or *"},
                                                         {"step:1:burn", "request:N:nan"},
                                                         {"request:1:sleep:1s", "not a known fault"},
+                                                        {"request:1:lost", "not a known fault"},
                                                         {"step:1:sleep", "has a duration"},
                                                         {"step:1:sleep:5", "ends in ms or s"},
                                                         {"step:1:sleep:9999s", "at most an hour"},

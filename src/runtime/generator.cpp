@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "core/check.h"
+#include "core/device_error.h"
 #include "runtime/engine_core.h"
 #include "runtime/stop_matcher.h"
 #include "text/stream_decoder.h"
@@ -79,6 +80,7 @@ class Generator::Running {
   void end(const RequestEnd& end, const OnText& on_text) {
     result.cached_tokens = end.bill.cached_tokens;
     if (end.reason == EndReason::NotFinite) throw NotFinite(end.cause);
+    if (end.reason == EndReason::OutOfMemory) throw OutOfMemory(end.message);
     if (end.reason == EndReason::Fault) throw Error(end.cause);
     if (!finished()) finish(FinishReason::Length, on_text);
   }

@@ -44,7 +44,8 @@ class Generator {
   /// Called with each new piece of text of request `index`; return false to cancel that request.
   using OnText = std::function<bool(size_t index, const std::string& text)>;
   /// Runs all requests to their ends; what a prompt shares with an earlier sequence that is still cached is not computed again. Throws
-  /// before anything runs if one cannot (too long, bad parameters), and what went wrong if one failed: NotFinite, or Error.
+  /// before anything runs if one cannot (too long, bad parameters), and what went wrong if one failed: NotFinite, OutOfMemory, DeviceLost,
+  /// or Error.
   std::vector<Generation> run(const std::vector<GenerationRequest>& requests, const OnText& on_text = {});
 
   int64_t cache_bytes() const;

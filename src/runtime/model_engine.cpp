@@ -5,21 +5,43 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/device_error.h"
+#include "core/log.h"
 #include "runtime/engine_core.h"
 #include "runtime/trace_recorder.h"
 
 namespace infernum {
 namespace {
 
-/// Sequences of the whole context for all, or what a quarter of the memory holds, or what a device of its own has left.
+EngineCoreOptions core_options(const ModelEngineOptions& options, int64_t tokens) {
+  SchedulerOptions scheduler;
+  scheduler.max_num_seqs = options.max_num_seqs;
+  scheduler.max_num_batched_tokens = std::max(options.max_num_batched_tokens, options.max_num_seqs);
+  scheduler.enable_prefix_caching = options.enable_prefix_caching;
+  return {scheduler, tokens, options.usable_vocab};
+}
+
+/// Sequences of the whole context for all, or what a device of its own has left, or what a quarter of the memory holds beside what every
+/// sequence needs however short it is.
 int64_t cache_tokens(const Model& model, const ModelEngineOptions& options) {
   if (options.cache_tokens > 0) return options.cache_tokens;
   const ModelInfo& info = model.info();
-  const auto left = static_cast<double>(model.device_memory_left());
-  const auto memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
-  const double most = (left > 0 ? left : memory / 4) / static_cast<double>(std::max<int64_t>(1, info.bytes_per_token()));
-  const double wanted = static_cast<double>(info.context) * static_cast<double>(options.max_num_seqs);
-  return std::max(block_tokens, static_cast<int64_t>(std::min(most, wanted)) / block_tokens * block_tokens);
+  const auto bytes = [&](int64_t blocks) { return EngineCore::cache_bytes(info, core_options(options, blocks * block_tokens)); };
+  const int64_t left = model.device_memory_left();
+  if (left > 0 && bytes(1) > left)
+    throw OutOfMemory("the key-value cache does not fit: " + std::to_string(options.max_num_seqs) + " sequences need " +
+                      mebibytes(bytes(1)) + " at least, " + mebibytes(left) +
+                      " are left beside the weights; raise --gpu-memory-utilization, or lower --max-num-seqs");
+  const int64_t most = left > 0 ? left : sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGE_SIZE) / 4 + bytes(1);
+  int64_t fits = 1, beyond = std::max<int64_t>(1, info.context * options.max_num_seqs / block_tokens) + 1;
+  while (beyond - fits > 1) {
+    const int64_t middle = fits + (beyond - fits) / 2;
+    (bytes(middle) <= most ? fits : beyond) = middle;
+  }
+  if (left > 0)
+    log_info("key-value cache: " + mebibytes(bytes(fits)) + " for " + std::to_string(fits * block_tokens) + " tokens; the weights leave " +
+             mebibytes(left) + " of the device's memory to it");
+  return fits * block_tokens;
 }
 
 EngineInfo info_of(const Model& model, const ModelEngineOptions& options) {
@@ -40,13 +62,6 @@ class ModelEngine::Core {
   }
 
  private:
-  static EngineCoreOptions core_options(const ModelEngineOptions& options, int64_t tokens) {
-    SchedulerOptions scheduler;
-    scheduler.max_num_seqs = options.max_num_seqs;
-    scheduler.max_num_batched_tokens = std::max(options.max_num_batched_tokens, options.max_num_seqs);
-    scheduler.enable_prefix_caching = options.enable_prefix_caching;
-    return {scheduler, tokens, options.usable_vocab};
-  }
   std::shared_ptr<Model> model_;
   std::shared_ptr<TraceRecorder> trace_;
 

@@ -12,7 +12,8 @@ int64_t blocks_for(int64_t tokens) { return (tokens + block_tokens - 1) / block_
 
 }  // namespace
 
-Scheduler::Scheduler(CachePools& pools, SchedulerOptions options) : pools_(pools), options_(options), prefixes_(pools) {
+Scheduler::Scheduler(CachePools& pools, SchedulerOptions options)
+    : pools_(pools), options_(options), prefixes_(pools), most_tokens_(options.max_num_batched_tokens) {
   check(options.max_num_seqs > 0, "scheduler: max_num_seqs is positive", options.max_num_seqs);
   check(options.max_num_batched_tokens >= options.max_num_seqs, "scheduler: max_num_batched_tokens has a token for every sequence",
         options.max_num_batched_tokens, "max_num_seqs", options.max_num_seqs);
@@ -62,7 +63,11 @@ void Scheduler::drop_state(Sequence& sequence) {
 
 const std::vector<PlannedRow>& Scheduler::plan() {
   rows_.clear();
-  budget_ = options_.max_num_batched_tokens;
+  if (most_tokens_ < options_.max_num_batched_tokens && ++passed_ > patience) {
+    most_tokens_ = std::min(2 * most_tokens_, options_.max_num_batched_tokens);
+    passed_ = 0;
+  }
+  budget_ = most_tokens_;
   const uint64_t preempted = preemptions_;
   const auto suspect = [](const Sequence* s) { return s->alone_until_ > s->cache.length(); };
   if (const auto it = std::find_if(running_.begin(), running_.end(), suspect); it != running_.end()) {
@@ -268,11 +273,18 @@ void Scheduler::failed() {
   for (const PlannedRow& row : rows_) {
     Sequence& s = *row.sequence;
     unmark_states(s);
-    if (rows_.size() > 1) s.alone_until_ = row.first + row.count;
+    s.alone_until_ = row.first + row.count;
     if (!recurrent_) continue;
     drop_state(s);  // the step may have overwritten the state that it began with
     begin(s);
   }
+}
+
+void Scheduler::lower_budget() {
+  int64_t tokens = 0;
+  for (const PlannedRow& row : rows_) tokens += row.count;
+  most_tokens_ = std::max<int64_t>(1, tokens / 2);
+  passed_ = 0;
 }
 
 void Scheduler::distrust(Sequence& s) {

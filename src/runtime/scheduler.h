@@ -71,8 +71,12 @@ class Scheduler {
   const std::vector<PlannedRow>& plan();
   void computed(const PlannedRow& row);
   /// The step threw. Its sequences are run one by one until each has passed what it was at, so that only the one to blame fails again;
-  /// that one, alone in its step, is the caller's to remove.
+  /// that one, alone in its step, is the caller's to remove or to run with less.
   void failed();
+  /// The step that failed() was told of was too large for the memory: steps have at most half of its tokens, and twice as many each time
+  /// that `patience` of them have passed.
+  void lower_budget();
+  static constexpr int patience = 64;
   /// What the model computed for this sequence is wrong: nobody may begin with it.
   void distrust(Sequence& sequence);
 
@@ -116,7 +120,8 @@ class Scheduler {
   bool recurrent_ = false, forgetful_ = false;  ///< whether a group keeps states, whether one does not keep everything
   List running_, waiting_;                      ///< in the order of importance
   std::vector<PlannedRow> rows_;
-  int64_t budget_ = 0;
+  int64_t budget_ = 0, most_tokens_;  ///< of this step, and of any at present
+  int passed_ = 0;                    ///< steps since most_tokens_ was changed
   uint64_t arrivals_ = 0, preemptions_ = 0;
 };
 

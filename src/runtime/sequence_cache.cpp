@@ -4,12 +4,32 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/device_error.h"
 #include "ops/batch.h"
 
 namespace infernum {
 namespace {
 
 int64_t blocks_for(int64_t tokens) { return (tokens + block_tokens - 1) / block_tokens; }
+
+std::vector<int64_t> blocks_of_groups(const ModelInfo& info, int64_t tokens, int64_t max_sequences, int64_t step_tokens,
+                                      CachePools::Checkpoints checkpoints) {
+  std::vector<int64_t> blocks;
+  for (const Retention& r : info.groups) {
+    const bool recurrent = r.kind == Retention::Kind::Recurrent;
+    int64_t wanted = max_sequences * r.blocks_held(tokens, step_tokens > 0 ? step_tokens : tokens) +
+                     (recurrent ? checkpoints.states : checkpoints.windows) * r.checkpoint_blocks();
+    if (!recurrent) wanted = std::min(wanted, blocks_for(tokens) + max_sequences);
+    blocks.push_back(wanted);
+  }
+  return blocks;
+}
+
+int64_t bytes_of_blocks(const ModelInfo& info, const std::vector<int64_t>& blocks) {
+  int64_t sum = 0;
+  for (size_t g = 0; g < blocks.size(); g++) sum += blocks[g] * info.block_bytes(static_cast<int>(g));
+  return sum;
+}
 
 bool reads(const Retention& r, int64_t position, int64_t block) {
   return r.oldest_read(position) / block_tokens <= block && block * block_tokens < position;
@@ -19,22 +39,28 @@ bool reads(const Retention& r, int64_t position, int64_t block) {
 
 CachePools::CachePools(Model& model, int64_t tokens, int64_t max_sequences, int64_t step_tokens, Checkpoints checkpoints)
     : info_(&model.info()) {
-  std::vector<int64_t> blocks;
-  for (const Retention& r : info_->groups) {
-    const bool recurrent = r.kind == Retention::Kind::Recurrent;
-    int64_t wanted = max_sequences * r.blocks_held(tokens, step_tokens > 0 ? step_tokens : tokens) +
-                     (recurrent ? checkpoints.states : checkpoints.windows) * r.checkpoint_blocks();
-    if (!recurrent) wanted = std::min(wanted, blocks_for(tokens) + max_sequences);
-    blocks.push_back(wanted);
-    pools_.emplace_back(wanted);
+  const std::vector<int64_t> blocks = blocks_of_groups(*info_, tokens, max_sequences, step_tokens, checkpoints);
+  try {
+    for (const int64_t n : blocks) pools_.emplace_back(n);
+    model.allocate_cache(blocks);
+  } catch (const std::exception& e) {
+    const auto shortage = memory_shortage(e);
+    if (!shortage) throw;
+    throw OutOfMemory("the key-value cache does not fit, " + mebibytes(bytes_of_blocks(*info_, blocks)) + " for " + std::to_string(tokens) +
+                      " tokens and " + std::to_string(max_sequences) + " sequences: " + *shortage +
+                      "; take fewer tokens (--kv-cache-tokens, --max-model-len), fewer sequences (--max-num-seqs) or smaller values "
+                      "(--kv-cache-dtype)");
   }
-  model.allocate_cache(blocks);
+}
+
+int64_t CachePools::bytes_for(const ModelInfo& info, int64_t tokens, int64_t max_sequences, int64_t step_tokens, Checkpoints checkpoints) {
+  return bytes_of_blocks(info, blocks_of_groups(info, tokens, max_sequences, step_tokens, checkpoints));
 }
 
 int64_t CachePools::bytes() const {
-  int64_t sum = 0;
-  for (size_t g = 0; g < pools_.size(); g++) sum += pools_[g].size() * info_->block_bytes(static_cast<int>(g));
-  return sum;
+  std::vector<int64_t> blocks;
+  for (const BlockPool& pool : pools_) blocks.push_back(pool.size());
+  return bytes_of_blocks(*info_, blocks);
 }
 
 SequenceCache::SequenceCache(SequenceCache&& other) noexcept

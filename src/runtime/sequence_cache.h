@@ -24,6 +24,8 @@ class CachePools {
   CachePools(Model& model, int64_t tokens, int64_t max_sequences, int64_t step_tokens, Checkpoints checkpoints);
   CachePools(Model& model, int64_t tokens, int64_t max_sequences, int64_t step_tokens = 0, int64_t checkpoints = 0)
       : CachePools(model, tokens, max_sequences, step_tokens, Checkpoints{checkpoints, checkpoints}) {}
+  /// The bytes that such a cache takes.
+  static int64_t bytes_for(const ModelInfo& info, int64_t tokens, int64_t max_sequences, int64_t step_tokens, Checkpoints checkpoints);
   const ModelInfo& info() const { return *info_; }
   BlockPool& group(int g) { return pools_[static_cast<size_t>(g)]; }
   int groups() const { return static_cast<int>(pools_.size()); }

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "core/check.h"
+#include "core/device_error.h"
 
 namespace infernum {
 namespace {
@@ -149,6 +150,7 @@ bool SimEngine::Core::next_token(const Request& r, int32_t& id) const {
 
 void SimEngine::Core::token(Request& r, SteadyTime now) {
   if (faults_.at(Faults::Place::Request, r.number, Faults::Action::Throw)) return end(r, EndReason::Fault, now);
+  if (faults_.at(Faults::Place::Request, r.number, Faults::Action::Oom)) return end(r, EndReason::OutOfMemory, now);
   if (faults_.at(Faults::Place::Request, r.number, Faults::Action::Nan) || faults_.at(Faults::Place::Step, steps_, Faults::Action::Nan))
     return end(r, EndReason::NotFinite, now);
   const EngineRequest& q = r.request;
@@ -178,6 +180,8 @@ void SimEngine::Core::advance(SteadyTime now) {
   steps_++;
   if (faults_.any()) {
     std::this_thread::sleep_for(faults_.sleep(steps_));
+    if (faults_.at(Faults::Place::Step, steps_, Faults::Action::Lost))
+      throw DeviceLost("fault: the device is lost in step " + std::to_string(steps_), "on order");
     if (faults_.at(Faults::Place::Step, steps_, Faults::Action::Die)) fail("fault: the engine dies in this step", steps_);
   }
   std::vector<uint64_t> numbers;  // a token each, even if the next one is due at once

@@ -107,6 +107,22 @@ TEST(SimEngine, FaultsHappenAsOrdered) {
   EXPECT_EQ(engine.submit(5, request_of({1}, 1)), Admission::Stopped);
 }
 
+TEST(SimEngine, ALostDeviceEndsEveryRequest) {
+  SimEngineOptions options;
+  options.faults = Faults::parse("request:1:oom,step:8:lost");
+  SimEngine engine(options);
+  Receiver receiver(engine);
+  for (RequestId id = 1; id <= 3; id++) EXPECT_EQ(engine.submit(id, request_of({1}, 1000)), Admission::Accepted);
+  receiver.wait_for(3);
+  EXPECT_EQ(receiver.end(1).reason, EndReason::OutOfMemory);
+  for (RequestId id = 2; id <= 3; id++) {
+    EXPECT_EQ(receiver.end(id).reason, EndReason::DeviceLost);
+    EXPECT_EQ(receiver.end(id).message, "the device that the engine computes on was lost: on order");
+  }
+  engine.stop();
+  EXPECT_EQ(engine.stats().state, EngineState::Failed);
+}
+
 TEST(SimEngine, ThousandsOfRequestsGetHalfAMillionTokensPerSecond) {
   SimEngineOptions options;
   options.max_num_seqs = 4096;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/device_error.h"
 #include "core/log.h"
 
 namespace infernum {
@@ -114,6 +115,9 @@ void ThreadedEngine::main() {
   std::string message = client_message(reason);
   try {
     loop();
+  } catch (const DeviceLost& e) {
+    log_warning(std::string("engine: its device was lost: ") + e.what());
+    reason = EndReason::DeviceLost, message = client_message(reason) + ": " + e.reason();
   } catch (const std::exception& e) {
     log_warning(std::string("engine: failed: ") + e.what());
     reason = EndReason::Fault, message = "the engine failed";

@@ -58,18 +58,46 @@ class EngineFaults(unittest.TestCase):
 
     def test_only_its_own_request_fails(self):
         good = self.texts()
-        for fault in ("nan", "throw"):
+        for fault, code in (("nan", "engine_error"), ("throw", "engine_error"), ("oom", "out_of_memory")):
             with self.subTest(fault=fault):
                 faulty = self.texts({"INFERNUM_FAULTS": "request:3:" + fault})
                 failed = [i for i, result in enumerate(faulty) if isinstance(result, Refused) or result[3]]
                 self.assertEqual(len(failed), 1, faulty)
                 lost = faulty[failed[0]]
                 error = lost.reply.error if isinstance(lost, Refused) else lost[3]
-                self.assertEqual(error["type"], "server_error")
+                self.assertEqual((error["type"], error["code"]), ("server_error", code))
                 self.assertNotRegex(error["message"], r"/|0x|std::|\.cpp")
                 for i in range(6):
                     if i not in failed:
                         self.assertEqual(faulty[i], good[i], "the text of the others is what it was")
+
+    def test_a_step_without_memory_is_tried_with_less(self):
+        good = self.texts()
+        faulty = self.texts({"INFERNUM_FAULTS": "step:1:oom,step:2:oom,step:7:oom,step:12:oom"})
+        self.assertEqual([result[0] for result in faulty], [result[0] for result in good])
+        self.assertEqual([result[3] for result in faulty], [None] * 6)
+
+    def test_a_request_without_memory_is_told_what_helps(self):
+        with Server(env={"INFERNUM_FAULTS": "request:1:oom"}) as target:
+            reply = target.post("/v1/chat/completions", {**LONG, "max_tokens": 3})
+            self.assertEqual((reply.status, reply.error["type"], reply.error["code"]), (500, "server_error", "out_of_memory"))
+            self.assertEqual(reply.headers["x-should-retry"], "false")
+            self.assertIn("--kv-cache-tokens", reply.error["message"])
+            self.assertEqual(target.post("/v1/chat/completions", {**LONG, "max_tokens": 3}).status, 200)
+
+    def test_a_lost_device_ends_the_process(self):
+        # As in a death of the engine, the head of the stream is out before.
+        for begin in (lambda faults: Server(env={"INFERNUM_FAULTS": faults}),
+                      lambda faults: simulate(next=0.05, env={"INFERNUM_FAULTS": faults})):
+            with begin("step:3:sleep:1000ms,step:6:lost") as target:
+                streams = Streams(target, 3, max_tokens=60, ignore_eos=True)
+                for result in streams.join():
+                    self.assertFalse(isinstance(result, Exception), result)
+                    _, ends, _, error, done = result
+                    self.assertEqual((ends, error["type"], error["code"], done), ({}, "server_error", "device_lost", True))
+                    self.assertIn("lost: on order", error["message"])
+                self.assertEqual(target.wait(), 1)
+                self.assertIn("its device was lost", target.log())
 
     def test_within_a_stream(self):
         with simulate(next=0.02, env={"INFERNUM_FAULTS": "step:15:nan"}) as target:

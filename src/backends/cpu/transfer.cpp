@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/device_error.h"
 #include "core/dispatch.h"
 
 namespace infernum {
@@ -42,7 +43,7 @@ Tensor<Cpu> from_host(Device<Cpu>& device, const Shape& shape, const std::vector
 Tensor<Cpu> zeros(Device<Cpu>& device, const Shape& shape, DType dtype) {
   const auto bytes = static_cast<size_t>(bytes_of(dtype, shape.elements()));
   std::shared_ptr<void> memory(std::calloc(std::max<size_t>(bytes, 1), 1), std::free);
-  check(memory != nullptr, "cache: not enough memory for the state of the sequences", shape, "bytes", bytes);
+  if (!memory) throw out_of_host_memory(static_cast<int64_t>(bytes));
   return {device, shape, dtype, std::move(memory)};
 }
 

@@ -2,25 +2,19 @@
 
 #include <cuda_runtime_api.h>
 
+#include "backends/cuda_diagnosis.h"
+
 namespace infernum {
 namespace {
 
-bool sticky(cudaError_t code) {
-  switch (code) {
-    case cudaErrorIllegalAddress:
-    case cudaErrorLaunchTimeout:
-    case cudaErrorLaunchFailure:
-    case cudaErrorHardwareStackError:
-    case cudaErrorIllegalInstruction:
-    case cudaErrorMisalignedAddress:
-    case cudaErrorInvalidAddressSpace:
-    case cudaErrorInvalidPc:
-    case cudaErrorAssert:
-    case cudaErrorECCUncorrectable:
-    case cudaErrorDevicesUnavailable: return true;
-    default: return false;
-  }
-}
+static_assert(static_cast<int>(CudaCode::MemoryAllocation) == cudaErrorMemoryAllocation);
+static_assert(static_cast<int>(CudaCode::InsufficientDriver) == cudaErrorInsufficientDriver);
+static_assert(static_cast<int>(CudaCode::NoDevice) == cudaErrorNoDevice);
+static_assert(static_cast<int>(CudaCode::NoKernelImageForDevice) == cudaErrorNoKernelImageForDevice);
+static_assert(static_cast<int>(CudaCode::UnsupportedPtxVersion) == cudaErrorUnsupportedPtxVersion);
+static_assert(static_cast<int>(CudaCode::IllegalAddress) == cudaErrorIllegalAddress);
+static_assert(static_cast<int>(CudaCode::LaunchFailure) == cudaErrorLaunchFailure);
+static_assert(static_cast<int>(CudaCode::SystemDriverMismatch) == cudaErrorSystemDriverMismatch);
 
 }  // namespace
 
@@ -29,12 +23,18 @@ void cuda_check(int code, std::string_view call, Where where) {
   if (error == cudaSuccess) [[likely]]
     return;
   cudaGetLastError();  // so that the next launch is not blamed for it
-  const std::string text = " " + std::string(call) + ": " + cudaGetErrorString(error) + " (" + cudaGetErrorName(error) + ")";
-  if (!sticky(error)) fail_with(where, text);
+  if (error == cudaErrorMemoryAllocation) throw OutOfMemory(std::string(where.rule) + ": not enough memory for " + std::string(call));
+  int driver = 0, built_with = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&built_with);
+  const std::string reason = std::string(cudaGetErrorString(error)) + " (" + cudaGetErrorName(error) + ")";
+  const std::string advice = cuda_advice(code, driver, built_with);
+  const std::string text = " " + std::string(call) + ": " + reason + (advice.empty() ? "" : "; " + advice);
+  if (!cuda_sticky(code)) fail_with(where, text);
   try {
     fail_with(where, text);
   } catch (const Error& e) {
-    throw DeviceLost(e.what());
+    throw DeviceLost(e.what(), reason);
   }
 }
 

@@ -3,16 +3,12 @@
 #include <string_view>
 
 #include "core/check.h"
+#include "core/device_error.h"
 
 namespace infernum {
 
-/// A CUDA call failed in a way that no later call on this device can survive, for example an illegal address.
-class DeviceLost : public Error {
- public:
-  using Error::Error;
-};
-
-/// `code` is a cudaError_t. Throws Error, or DeviceLost where the error is sticky, unless the call succeeded.
+/// `code` is a cudaError_t. Unless the call succeeded, throws Error; where memory was short OutOfMemory, where the error is sticky
+/// DeviceLost.
 void cuda_check(int code, std::string_view call, Where where = "cuda");
 
 }  // namespace infernum

@@ -2,21 +2,17 @@
 
 #include <cuda_runtime_api.h>
 
+#include "backends/cuda/allocate.h"
 #include "backends/cuda/blas_lt.h"
 #include "backends/cuda/error.h"
 #include "backends/cuda/transfer.h"
+#include "backends/cuda_diagnosis.h"
 
 namespace infernum {
 namespace {
 
 MemorySource device_memory() {
-  return {[](size_t bytes) -> void* {
-            void* memory = nullptr;
-            if (cudaMalloc(&memory, bytes) == cudaSuccess) return memory;
-            cudaGetLastError();
-            return nullptr;
-          },
-          [](void* memory) { cudaFree(memory); }};
+  return {[](size_t bytes) { return allocate_on_device(static_cast<int64_t>(bytes)); }, [](void* memory) { cudaFree(memory); }};
 }
 
 }  // namespace
@@ -35,8 +31,13 @@ CudaProperties cuda_properties(int ordinal) {
   check(ordinal >= 0 && ordinal < count, "cuda: no device of this number; devices are numbered from 0", ordinal, "devices", count);
   cudaDeviceProp p{};
   cuda_check(cudaGetDeviceProperties(&p, ordinal), "cudaGetDeviceProperties");
-  check(p.major >= 8, "cuda: a device of compute capability 8.0 or newer is needed", p.name,
-        std::to_string(p.major) + "." + std::to_string(p.minor));
+  const std::string capability = std::to_string(p.major) + "." + std::to_string(p.minor);
+  check(p.major >= 8, "cuda: a device of compute capability 8.0 or newer is needed", p.name, capability);
+  check(
+      cuda_built_for(INFERNUM_CUDA_ARCHITECTURES, p.major, p.minor),
+      "cuda: this program has no kernels for this device; build it with -DINFERNUM_CUDA_ARCHITECTURES set to its compute capability, such "
+      "as 89-real",
+      p.name, "compute capability", capability, "compiled for", INFERNUM_CUDA_ARCHITECTURES);
   int kilohertz = 0, bits = 0;
   cudaDeviceGetAttribute(&kilohertz, cudaDevAttrMemoryClockRate, ordinal);
   cudaDeviceGetAttribute(&bits, cudaDevAttrGlobalMemoryBusWidth, ordinal);

@@ -7,7 +7,9 @@
 #include <mutex>
 
 #include "backends/cpu/thread_pool.h"
+#include "backends/cuda/allocate.h"
 #include "backends/cuda/error.h"
+#include "backends/cuda_diagnosis.h"
 #include "core/dispatch.h"
 
 namespace infernum {
@@ -86,20 +88,14 @@ Tensor<Cuda> from_host(Device<Cuda>& device, const Shape& shape, const std::vect
 
 std::shared_ptr<void> allocate_lasting(Queue<Cuda>& queue, int64_t bytes) {
   queue.bind();
-  void* memory = nullptr;
-  size_t unused = 0, total = 0;
-  if (cudaMalloc(&memory, static_cast<size_t>(std::max<int64_t>(bytes, 1))) == cudaSuccess) return {memory, [](void* p) { cudaFree(p); }};
-  cudaGetLastError();
-  cudaMemGetInfo(&unused, &total);
-  fail("cuda: not enough memory on the device", queue.properties.name, "wanted", bytes, "free", unused, "of", total);
+  return {allocate_on_device(bytes), [](void* p) { cudaFree(p); }};
 }
 
 int64_t memory_left(Queue<Cuda>& queue, double utilization) {
   queue.bind();
   size_t unused = 0, total = 0;
   cuda_check(cudaMemGetInfo(&unused, &total), "cudaMemGetInfo");
-  const double taken = static_cast<double>(total - unused);
-  return std::max<int64_t>(0, static_cast<int64_t>(static_cast<double>(total) * utilization - taken));
+  return cuda_memory_left(queue.properties.name, static_cast<int64_t>(total), static_cast<int64_t>(unused), utilization);
 }
 
 std::shared_ptr<void> allocate_pinned(Queue<Cuda>& queue, int64_t bytes) {

@@ -18,10 +18,10 @@ Tensor<Cuda> from_host(Device<Cuda>& device, const Shape& shape, const std::vect
 /// All bytes zero; for the state of sequences.
 Tensor<Cuda> zeros(Device<Cuda>& device, const Shape& shape, DType dtype);
 
-/// Device memory of its own, not of the pool: what lives as long as the model. Throws Error when there is not enough.
+/// Device memory of its own, not of the pool: what lives as long as the model. Throws OutOfMemory when there is not enough.
 std::shared_ptr<void> allocate_lasting(Queue<Cuda>& queue, int64_t bytes);
 
-/// What remains of the share `utilization` of the device's memory, whoever took the rest; at least 0.
+/// What remains of the share `utilization` of the device's memory, whoever took the rest. Throws OutOfMemory when nothing does.
 int64_t memory_left(Queue<Cuda>& queue, double utilization);
 
 /// Host memory that the device copies from without a stop in between.

@@ -16,7 +16,8 @@ struct Failure {
 constexpr Failure all_failures[] = {
     {EndReason::QueueTimeout, 503, "queue_timeout", true}, {EndReason::Timeout, 504, "deadline_exceeded", true},
     {EndReason::Shutdown, 503, "draining", true},          {EndReason::NotFinite, 500, "engine_error", false},
-    {EndReason::Fault, 500, "engine_error", false},        {EndReason::Cancelled, 500, "engine_error", false}};
+    {EndReason::Fault, 500, "engine_error", false},        {EndReason::Cancelled, 500, "engine_error", false},
+    {EndReason::OutOfMemory, 500, "out_of_memory", false}, {EndReason::DeviceLost, 500, "device_lost", false}};
 
 std::string header(const HttpResponse& r, std::string_view name) {
   for (const auto& [known, value] : r.headers)

@@ -26,22 +26,18 @@ std::string server_timing(const RequestBill& bill) {
 }  // namespace
 
 ApiError to_api_error(const RequestEnd& end) {
+  // Tried again it would end the same way, or end the next engine too.
+  const auto failed = [&](const char* code, const char* otherwise) -> ApiError {
+    return {500, end.message.empty() ? otherwise : end.message, code, "", {{"x-should-retry", "false"}}};
+  };
   switch (end.reason) {
     case EndReason::QueueTimeout: return {503, "the request waited too long in the queue", "queue_timeout", "", {{"Retry-After", "2"}}};
     case EndReason::Timeout: return {504, "the request was not done by its deadline", "deadline_exceeded", ""};
     case EndReason::Shutdown: return {503, "the server is shutting down", "draining", "", {{"Retry-After", "2"}}};
-    case EndReason::NotFinite:
-      return {500,
-              end.message.empty() ? "the model computed no finite numbers for this request" : end.message,
-              "engine_error",
-              "",
-              {{"x-should-retry", "false"}}};
-    default:
-      return {500,
-              end.message.empty() ? "the engine failed to run this request" : end.message,
-              "engine_error",
-              "",
-              {{"x-should-retry", "false"}}};
+    case EndReason::NotFinite: return failed("engine_error", "the model computed no finite numbers for this request");
+    case EndReason::OutOfMemory: return failed("out_of_memory", "there is not enough memory for this request");
+    case EndReason::DeviceLost: return failed("device_lost", "the device that the engine computes on was lost");
+    default: return failed("engine_error", "the engine failed to run this request");
   }
 }
 
