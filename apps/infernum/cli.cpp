@@ -7,7 +7,6 @@
 
 #include "bench_options.h"
 #include "core/check.h"
-#include "models/synthetic.h"
 #include "options.h"
 #include "serve_options.h"
 #include "session.h"
@@ -106,15 +105,7 @@ void add_bench(CLI::App& root, BenchFlags& f) {
   CLI::App* app = root.add_subcommand("bench", "measure prefill and decode");
   add_reference(app, f, "path");  // its command serve has a --model
   add_model(app, f);
-  std::vector<std::string> shapes;
-  std::string names;
-  for (auto name : shape_names()) {
-    names += (names.empty() ? "" : ", ") + std::string(name);
-    shapes.emplace_back(name);
-  }
-  add(app, "shape", f.shape, "a published shape with synthetic weights instead of a model, NAME or NAME/N for its first N layers: " + names)
-      ->check([known = one_of(shapes)](const std::string& value) { return known(value.substr(0, value.find('/'))); });
-  add(app, "format", f.format, "of the synthetic weights: bf16, f16, f32, q8_0, q4_0, q4_k, ...")->check(gguf_type(false));
+  add_synthetic_flags(app, f.shape, f.format);
   const auto add_short = [&](const char* names_of_flag, const char* env, auto& value, const char* help) {
     return app->add_option(names_of_flag, value, help)->envname(env)->capture_default_str();
   };
@@ -129,7 +120,7 @@ void add_bench(CLI::App& root, BenchFlags& f) {
       ->transform(whole(0, INT32_MAX));
   add_short("-r,--repetitions", "INFERNUM_REPETITIONS", f.repetitions, "runs of each test")->transform(whole(1, 1000));
   add_switch(app, "json", f.json, "machine-readable output");
-  add_switch(app, "profile", f.profile, "time per op of prefill and decode, with its share of the floor");
+  add_switch(app, "profile", f.profile, "time per op of every prefill and decode asked for, with its share of the floor");
 }
 
 void add_perplexity(CLI::App& root, PerplexityFlags& f) {
@@ -240,6 +231,7 @@ int main(int argc, char** argv) {
   BenchFlags bench_flags;
   BenchServeFlags bench_serve_flags;
   BenchThroughputFlags bench_throughput_flags;
+  BenchOpsFlags bench_ops_flags;
   PerplexityFlags perplexity_flags;
   InspectFlags inspect_flags;
   VerifyFlags verify_flags;
@@ -253,7 +245,7 @@ int main(int argc, char** argv) {
     add_model(app, f);
   });
   add_bench(root, bench_flags);
-  add_bench_commands(*root.get_subcommand("bench"), bench_serve_flags, bench_throughput_flags);
+  add_bench_commands(*root.get_subcommand("bench"), bench_serve_flags, bench_throughput_flags, bench_ops_flags);
   add_perplexity(root, perplexity_flags);
   add_inspect(root, inspect_flags);
   add_tools(root, verify_flags, quantize_flags, convert_flags, tokenize_flags, template_flags);
@@ -275,6 +267,7 @@ int main(int argc, char** argv) {
                      : command == "serve"            ? serve(argc, argv)
                      : command == "bench serve"      ? bench_serve(bench_serve_flags)
                      : command == "bench throughput" ? bench_throughput(bench_throughput_flags)
+                     : command == "bench ops"        ? bench_ops(bench_ops_flags)
                      : command == "bench"            ? bench(bench_flags)
                      : command == "perplexity"       ? perplexity(perplexity_flags)
                      : command == "inspect"          ? inspect(inspect_flags)
