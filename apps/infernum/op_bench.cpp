@@ -55,12 +55,13 @@ std::vector<std::string> matrices(const TraceGraph& graph, const TraceNode& node
   return names;
 }
 
-/// Several times the last cache, which all processors of a machine may share.
-int64_t beyond_caches(const Queue<Cpu>&) {
+/// Several times the last cache, which all processors of a machine may share. A GPU's L2 holds 40 to 126 MiB.
+template <class B>
+int64_t beyond_caches() {
+  if (std::same_as<B, Cuda>) return int64_t{320} << 20;
   const int64_t cache = std::max<int64_t>(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
   return std::clamp<int64_t>(4 * cache, int64_t{128} << 20, int64_t{512} << 20);
 }
-int64_t beyond_caches(const Queue<Cuda>&) { return int64_t{320} << 20; }  // L2 holds 40 to 126 MiB
 
 OpSample summary(std::vector<double> times, int64_t turns) {
   std::sort(times.begin(), times.end());
@@ -74,7 +75,7 @@ template <class B>
 OpSample time_op(Device<B>& device, const OpCase& c, SyntheticOperands& operands, double seconds) {
   constexpr bool cuda = std::same_as<B, Cuda>;
   constexpr int64_t most_turns = cuda ? 1024 : 16384;
-  const int64_t bytes = beyond_caches(*device.queue);
+  const int64_t bytes = beyond_caches<B>();
   OpReplay<B> replay(device, *c.step, *c.node, operands, turns_through(*c.node, bytes, most_turns), bytes);
   int64_t next = 0, calls = replay.turns();
   const auto run = [&] {
