@@ -7,8 +7,8 @@
 #include <random>
 #include <vector>
 
+#include "backends/cpu/peaks.h"
 #include "core/half.h"
-#include "machine.h"
 #include "ops/cpu/pack.h"
 #include "ops/kernels.h"
 

@@ -3,19 +3,11 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "bandwidth.h"
-#include "checkpoint/convert.h"
-#include "core/check.h"
-#include "models/families.h"
-#include "models/loader.h"
-#include "models/synthetic.h"
-#include "options.h"
-#include "runtime/executor.h"
-#include "session.h"
+#include "bench_profile.h"
+#include "bench_sequence.h"
 
 namespace infernum::app {
 namespace {
@@ -48,34 +40,11 @@ std::vector<int32_t> random_tokens(int64_t n, int64_t vocab) {
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-/// One sequence of up to `length` tokens in a shared cache.
-class Sequence {
- public:
-  Sequence(Model& model, CachePools& pools, int64_t length) : model_(model), cache_(pools) {
-    check(cache_.reserve(length), "bench: cache too small");
-  }
-  /// In steps of at most 512.
-  void append(std::span<const int32_t> tokens) {
-    for (size_t done = 0; done < tokens.size();) {
-      const size_t n = std::min<size_t>(512, tokens.size() - done);
-      const StepItem item{&cache_, tokens.subspan(done, n), length_, StepItem::Logits::Last};
-      run_step(model_, std::span(&item, 1));
-      length_ += static_cast<int64_t>(n);
-      done += n;
-    }
-  }
-
- private:
-  Model& model_;
-  SequenceCache cache_;
-  int64_t length_ = 0;
-};
-
 /// Tokens per second of the whole prompt.
 double measure_prefill(Model& model, const std::vector<int32_t>& tokens) {
   const auto length = static_cast<int64_t>(tokens.size());
   CachePools pools(model, length + 1, 1);
-  Sequence sequence(model, pools, length);
+  BenchSequence sequence(model, pools, length);
   const auto start = Clock::now();
   sequence.append(tokens);
   return static_cast<double>(tokens.size()) / seconds_since(start);
@@ -88,9 +57,9 @@ std::vector<double> measure_decode(Model& model, const std::vector<int64_t>& dep
   int64_t length = 0;
   for (const int64_t depth : depths) length += (depth + steps) / block_tokens * block_tokens + block_tokens;
   CachePools pools(model, length, static_cast<int64_t>(depths.size()));
-  std::vector<std::unique_ptr<Sequence>> sequences;
+  std::vector<std::unique_ptr<BenchSequence>> sequences;
   for (const int64_t depth : depths) {
-    sequences.push_back(std::make_unique<Sequence>(model, pools, depth + steps));
+    sequences.push_back(std::make_unique<BenchSequence>(model, pools, depth + steps));
     sequences.back()->append(std::span(tokens).first(static_cast<size_t>(depth)));
   }
   std::vector<double> seconds(depths.size());
@@ -104,75 +73,10 @@ std::vector<double> measure_decode(Model& model, const std::vector<int64_t>& dep
   return seconds;
 }
 
-struct Subject {
-  std::string name, format;
-  ModelOptions options;
-  std::unique_ptr<Model> model;
-  TraceReport trace;
-};
-
-Subject load_subject(const BenchFlags& flags) {
-  if (flags.shape.empty()) {
-    Session session(flags);
-    auto trace = trace_model(session.checkpoint, session.options, 512, true);
-    return {session.checkpoint.path, "as stored", session.options, std::move(session.model), std::move(trace)};
-  }
-  const std::string json = shape_config(flags.shape);
-  const ConfigReader config(json);
-  const DType type = parse_gguf_type(flags.format);
-  const ModelOptions options = model_options(flags, json);
-  const Family& family = find_family(config);
-  SyntheticSource traced(type), source(type);
-  auto trace = family.trace(config, traced, options, 512);
-  return {flags.shape, std::string(info(type).name), options, family.load(config, source, options), std::move(trace)};
-}
-
-/// Time per op over `steps` steps, beside what the trace says the op moves and computes.
-void print_profile(const char* title, Model& model, const TraceStep& traced, const std::vector<int32_t>& tokens, int64_t steps,
-                   double bandwidth) {
-  struct Use {
-    double seconds = 0, bytes = 0, flops = 0;
-    int64_t calls = 0;
-  };
-  std::map<std::string, Use> ops;
-  bool counting = steps == 0;
-  model.time_ops([&](std::string_view op, double seconds) {
-    if (!counting) return;
-    Use& use = ops[std::string(op)];
-    use.seconds += seconds;
-    use.calls++;
-  });
-  const auto length = static_cast<int64_t>(tokens.size());
-  CachePools pools(model, length + steps + 1, 1);
-  Sequence sequence(model, pools, length + steps);
-  auto start = Clock::now();
-  sequence.append(tokens);
-  if (steps > 0) {
-    counting = true;
-    start = Clock::now();
-    for (int64_t i = 0; i < steps; i++) sequence.append(std::span(tokens).first(1));
-  }
-  const double wall = seconds_since(start);
-  model.time_ops({});
-  const double runs = static_cast<double>(std::max<int64_t>(1, steps));
-  for (const TraceNode& n : traced.graph.nodes)
-    if (const auto use = ops.find(n.op); use != ops.end()) use->second.bytes += n.cost.bytes, use->second.flops += n.cost.flops;
-  std::printf("%s: %.3f ms\n%-16s %8s %10s %7s %10s %10s %10s\n", title, wall / runs * 1e3, "op", "calls", "ms", "time", "GB/s",
-              "bandwidth", "GFLOP/s");
-  double sum = 0;
-  for (const auto& [op, use] : ops) {
-    const double seconds = use.seconds / runs;
-    sum += seconds;
-    std::printf("%-16s %8.0f %10.3f %6.1f%% %10.1f %9.0f%% %10.1f\n", op.c_str(), static_cast<double>(use.calls) / runs, seconds * 1e3,
-                100 * seconds * runs / wall, use.bytes / seconds / 1e9, 100 * use.bytes / seconds / bandwidth, use.flops / seconds / 1e9);
-  }
-  std::printf("%-16s %8s %10.3f %6.1f%%\n\n", "between ops", "", (wall / runs - sum) * 1e3, 100 * (wall / runs - sum) * runs / wall);
-}
-
 }  // namespace
 
 int bench(const BenchFlags& flags) {
-  const Subject subject = load_subject(flags);
+  const Subject subject = open_subject(flags, flags.shape, flags.format, true);
   Model& model = *subject.model;
   const Processor processor = measure_processor(subject.options);
   const double bandwidth = processor.bandwidth;
@@ -184,8 +88,9 @@ int bench(const BenchFlags& flags) {
   for (int64_t n : flags.generated_tokens)
     for (const int64_t d : flags.depths)
       if (n > 0)
-        rows.push_back(
-            {"tg" + std::to_string(n) + (d ? " @ " + std::to_string(d) : ""), {}, static_cast<double>(subject.trace.decode.bytes())});
+        rows.push_back({"tg" + std::to_string(n) + (d ? " @ " + std::to_string(d) : ""),
+                        {},
+                        subject.trace({1, std::max<int64_t>(1, d) + (n + 1) / 2}).bytes()});
   const auto prompt = [&](int64_t n) { return random_tokens(n, model.info().vocab_size); };
   measure_decode(model, {32}, 4);  // warm-up: page in, fill the pools
   for (int repetition = 0; repetition < flags.repetitions; repetition++) {
@@ -196,9 +101,12 @@ int bench(const BenchFlags& flags) {
       if (n > 0)
         for (const double rate : measure_decode(model, depths, n)) rows[row++].rates.push_back(rate);
   }
+  std::vector<Profile> profiles;
   if (flags.profile) {
-    print_profile("prefill of 512 tokens", model, subject.trace.prefill, prompt(512), 0, bandwidth);
-    print_profile("decode at context 512, per token", model, subject.trace.decode, prompt(512), 16, bandwidth);
+    for (const int64_t n : flags.prompt_tokens)
+      if (n > 0) profiles.push_back(profile_prefill(subject, processor, prompt(n)));
+    if (std::any_of(flags.generated_tokens.begin(), flags.generated_tokens.end(), [](int64_t n) { return n > 0; }))
+      for (const int64_t depth : depths) profiles.push_back(profile_decode(subject, processor, prompt(depth)));
   }
   if (flags.json) {
     nlohmann::ordered_json out{{"model", subject.name},
@@ -215,9 +123,11 @@ int bench(const BenchFlags& flags) {
                                 {"mean", r.mean()},
                                 {"standard_deviation", r.deviation()},
                                 {"bytes_per_token", r.bytes_per_token}});
+    for (const Profile& p : profiles) out["profiles"].push_back(to_json(p));
     std::printf("%s\n", out.dump(1).c_str());
     return 0;
   }
+  for (const Profile& p : profiles) print(p, processor);
   std::printf("%s, %s, %s, activations %s; read bandwidth %.1f GB/s\n", subject.name.c_str(), subject.format.c_str(),
               processor.description.c_str(), std::string(info(subject.options.dtype).name).c_str(), bandwidth / 1e9);
   std::printf("%-14s %12s %10s %22s\n", "test", "tokens/s", "+-", "share of bandwidth");

@@ -1,4 +1,4 @@
-// What `infernum bench serve` and `infernum bench throughput` can be told. Filled by cli_bench.cpp.
+// What the commands below `infernum bench` can be told. Filled by cli_bench.cpp.
 #pragma once
 #include <string>
 #include <vector>
@@ -30,11 +30,24 @@ struct BenchThroughputFlags : ModelFlags {
   bool json = false;
 };
 
-/// `serve` and `throughput` below `bench`.
-void add_bench_commands(CLI::App& bench, BenchServeFlags& serve, BenchThroughputFlags& throughput);
+struct BenchOpsFlags : ModelFlags {
+  std::string shape, format = "bf16";
+  std::vector<std::string> ops;  ///< empty: all of a step
+  std::vector<int64_t> tokens{1, 8, 512};
+  int64_t context = 512;
+  double seconds = 0.2;  ///< for each op
+  bool json = false;
+};
+
+/// --shape and --format: synthetic weights instead of a model.
+void add_synthetic_flags(CLI::App* app, std::string& shape, std::string& format);
+
+/// `serve`, `throughput` and `ops` below `bench`.
+void add_bench_commands(CLI::App& bench, BenchServeFlags& serve, BenchThroughputFlags& throughput, BenchOpsFlags& ops);
 
 /// Each returns the exit code.
 int bench_serve(const BenchServeFlags& flags);
 int bench_throughput(const BenchThroughputFlags& flags);
+int bench_ops(const BenchOpsFlags& flags);
 
 }  // namespace infernum::app

@@ -7,7 +7,6 @@
 
 #include "bench_options.h"
 #include "core/check.h"
-#include "models/synthetic.h"
 #include "options.h"
 #include "serve_options.h"
 #include "session.h"
@@ -106,15 +105,7 @@ void add_bench(CLI::App& root, BenchFlags& f) {
   CLI::App* app = root.add_subcommand("bench", "measure prefill and decode");
   add_reference(app, f, "path");  // its command serve has a --model
   add_model(app, f);
-  std::vector<std::string> shapes;
-  std::string names;
-  for (auto name : shape_names()) {
-    names += (names.empty() ? "" : ", ") + std::string(name);
-    shapes.emplace_back(name);
-  }
-  add(app, "shape", f.shape, "a published shape with synthetic weights instead of a model, NAME or NAME/N for its first N layers: " + names)
-      ->check([known = one_of(shapes)](const std::string& value) { return known(value.substr(0, value.find('/'))); });
-  add(app, "format", f.format, "of the synthetic weights: bf16, f16, f32, q8_0, q4_0, q4_k, ...")->check(gguf_type(false));
+  add_synthetic_flags(app, f.shape, f.format);
   const auto add_short = [&](const char* names_of_flag, const char* env, auto& value, const char* help) {
     return app->add_option(names_of_flag, value, help)->envname(env)->capture_default_str();
   };
@@ -129,7 +120,7 @@ void add_bench(CLI::App& root, BenchFlags& f) {
       ->transform(whole(0, INT32_MAX));
   add_short("-r,--repetitions", "INFERNUM_REPETITIONS", f.repetitions, "runs of each test")->transform(whole(1, 1000));
   add_switch(app, "json", f.json, "machine-readable output");
-  add_switch(app, "profile", f.profile, "time per op of prefill and decode, with its share of the floor");
+  add_switch(app, "profile", f.profile, "time per op of every prefill and decode asked for, with its share of the floor");
 }
 
 void add_perplexity(CLI::App& root, PerplexityFlags& f) {
@@ -235,6 +226,7 @@ struct Told {
   BenchFlags bench;
   BenchServeFlags bench_serve;
   BenchThroughputFlags bench_throughput;
+  BenchOpsFlags bench_ops;
   PerplexityFlags perplexity;
   InspectFlags inspect;
   VerifyFlags verify;
@@ -256,7 +248,7 @@ void add_commands(CLI::App& root, Told& told) {
     add_model(app, f);
   });
   add_bench(root, told.bench);
-  add_bench_commands(*root.get_subcommand("bench"), told.bench_serve, told.bench_throughput);
+  add_bench_commands(*root.get_subcommand("bench"), told.bench_serve, told.bench_throughput, told.bench_ops);
   add_perplexity(root, told.perplexity);
   add_inspect(root, told.inspect);
   add_tools(root, told.verify, told.quantize, told.convert, told.tokenize, told.render_template);
@@ -267,6 +259,7 @@ int run_command(const std::string& command, const Told& told, int argc, char** a
   if (command == "serve") return serve(argc, argv);
   if (command == "bench serve") return bench_serve(told.bench_serve);
   if (command == "bench throughput") return bench_throughput(told.bench_throughput);
+  if (command == "bench ops") return bench_ops(told.bench_ops);
   if (command == "bench") return bench(told.bench);
   if (command == "perplexity") return perplexity(told.perplexity);
   if (command == "inspect") return inspect(told.inspect);

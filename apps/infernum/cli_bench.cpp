@@ -1,8 +1,9 @@
-// The flags of `infernum bench serve` and `infernum bench throughput`.
+// The flags of the commands below `infernum bench`.
 #include <CLI/CLI.hpp>
 
 #include "bench_options.h"
 #include "cli.h"
+#include "models/synthetic.h"
 #include "server/load/summary.h"
 #include "values.h"
 
@@ -42,7 +43,23 @@ void add_workload(CLI::App* app, load::Workload& w) {
 
 }  // namespace
 
-void add_bench_commands(CLI::App& bench, BenchServeFlags& f, BenchThroughputFlags& t) {
+void add_synthetic_flags(CLI::App* app, std::string& shape, std::string& format) {
+  std::vector<std::string> shapes;
+  std::string names;
+  for (auto name : shape_names()) {
+    names += (names.empty() ? "" : ", ") + std::string(name);
+    shapes.emplace_back(name);
+  }
+  add(app, "shape", shape, "a published shape with synthetic weights instead of a model, NAME or NAME/N for its first N layers: " + names)
+      ->check([shapes, known = one_of(shapes)](const std::string& value) {
+        const std::string name = value.substr(0, value.find('/')), closest = nearest(name, shapes);
+        const std::string wrong = known(name);
+        return wrong.empty() || closest.empty() ? wrong : wrong + "; did you mean " + closest + "?";
+      });
+  add(app, "format", format, "of the synthetic weights: bf16, f16, f32, q8_0, q4_0, q4_k, ...")->check(gguf_type(false));
+}
+
+void add_bench_commands(CLI::App& bench, BenchServeFlags& f, BenchThroughputFlags& t, BenchOpsFlags& o) {
   bench.require_subcommand(0, 1);
   CLI::App* app = bench.add_subcommand("serve", "measure a running server of the OpenAI API under load");
   add(app, "url", f.url, "http://HOST:PORT[/PATH] of the server")->check(readable([](const std::string& url) { load::parse_url(url); }));
@@ -83,6 +100,20 @@ void add_bench_commands(CLI::App& bench, BenchServeFlags& f, BenchThroughputFlag
   add(app, "concurrency", t.concurrency, "sequences at once")->transform(whole(1, 4096));
   add(app, "max-num-batched-tokens", t.max_num_batched_tokens, "most tokens of one prompt in a step")->transform(whole(1, 1 << 20));
   app->add_flag("--json", t.json, "machine-readable output");
+
+  app = bench.add_subcommand("ops", "measure the ops of a step one by one, each with its share of the floor");
+  add_model_flags(app, o);
+  add_synthetic_flags(app, o.shape, o.format);
+  app->add_option("--op", o.ops, "only these, as matmul or attention; default: all of a step")
+      ->envname(env_name("op"))
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  add(app, "tokens", o.tokens, "the last so many tokens of a sequence in one step; a list is a sweep")
+      ->delimiter(',')
+      ->transform(whole(1, 1 << 20));
+  add(app, "context", o.context, "tokens of the sequence, those of the step included; at least these")->transform(whole(1, 1 << 20));
+  add(app, "seconds", o.seconds, "to measure each op for, about")->check(between(0, 60));
+  app->add_flag("--json", o.json, "machine-readable output");
 }
 
 }  // namespace infernum::app

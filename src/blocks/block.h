@@ -24,8 +24,7 @@ struct Block {
   auto operator()(const Tensor<B, L>& x, const A&... a) const {
     using Out = decltype(Self::out(x, a...));
     if constexpr (std::same_as<B, Trace>) {
-      const auto scope = enter_scope(*x.device().queue, Self::name);  // the graph shows the block and its parts
-      return Self::decomposed(x, a...);
+      return traced(*x.device().queue, x, a...);
     } else if constexpr (has_fused<Self, B, Out, Tensor<B, L>, A...>) {
       if (x.device().fusion == Fusion::Off) return Self::decomposed(x, a...);
       Out y = Self::out(x, a...);
@@ -38,6 +37,24 @@ struct Block {
   }
 
  private:
+  /// The graph shows the block and its parts, and knows what the fused form would be called with.
+  template <class TraceQueue, class T, class... A>
+  static auto traced(TraceQueue& queue, const T& x, const A&... a) {
+    const size_t first = queue.graph.nodes.size();
+    auto y = [&] {
+      const auto scope = enter_scope(queue, Self::name);
+      return Self::decomposed(x, a...);
+    }();
+    const auto add = [&](const auto&... outputs) {
+      add_block(queue, first, make_node<Self>(queue, sizeof...(outputs), plain(outputs)..., plain(x), plain(a)...));
+    };
+    if constexpr (requires { std::tuple_size<decltype(y)>::value; })
+      std::apply(add, y);
+    else
+      add(y);
+    return y;
+  }
+
   template <class... Y, class... A>
   static void run_into(const std::tuple<Y...>& y, const A&... a) {
     std::apply([&](const auto& first, const auto&... rest) { run<Self>(first, rest..., a...); }, y);

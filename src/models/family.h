@@ -19,6 +19,8 @@ struct Family {
   std::vector<std::string_view> text_models;
   /// Traces a prefill of `tokens` tokens and a decode step at the end of it; reads every weight's header through `source`.
   std::function<TraceReport(const ConfigReader&, WeightSource& source, const ModelOptions&, int64_t tokens)> trace;
+  /// Traces one step.
+  std::function<TraceStep(const ConfigReader&, WeightSource& source, const ModelOptions&, StepSize)> trace_step;
   std::function<std::unique_ptr<Model>(const ConfigReader&, WeightSource& source, const ModelOptions&)> load;
 };
 

@@ -24,9 +24,12 @@ Config read_config(const ConfigReader& json, std::string_view family, const Mode
 /// Runs one step of the traced network: `tokens` new tokens of one sequence that is then `context` long.
 template <class Config, template <class> class Net>
 TraceStep trace_step(ModelInfo& m, std::string_view family, const Config& config, WeightSource& source, const ModelOptions& options,
-                     int64_t tokens, int64_t context) {
+                     StepSize size) {
+  const auto [tokens, context] = size;
+  check(tokens > 0 && context >= tokens, "trace: a step has tokens, and its context holds them", tokens, context);
   Queue<Trace> queue;
-  Device<Trace> device{&queue, 0, options.ranks, Fusion::On, DType::F32, options.cache_dtype, {}, {}, {}};
+  const DType activations = options.place.cuda ? activation_dtype<Cuda>(options) : activation_dtype<Cpu>(options);
+  Device<Trace> device{&queue, 0, options.ranks, Fusion::On, activations, options.cache_dtype, {}, {}, {}};
   const Net<Trace> net{Weights<Trace>(device, source), config};
   m = describe_model(family, config, net, options);
   const auto input = [&](std::string_view name, const Shape& shape, DType dtype, TraceValue::Kind kind) {
@@ -56,13 +59,18 @@ TraceStep trace_step(ModelInfo& m, std::string_view family, const Config& config
 
 template <class Config, template <class> class Net>
 Family family(std::string_view name, std::vector<std::string_view> architectures, std::vector<std::string_view> text_models = {}) {
-  Family f{name, std::move(architectures), std::move(text_models), nullptr, nullptr};
+  Family f{name, std::move(architectures), std::move(text_models), nullptr, nullptr, nullptr};
+  f.trace_step = [name](const ConfigReader& json, WeightSource& source, const ModelOptions& options, StepSize size) {
+    const auto config = read_config<Config>(json, name, options);
+    ModelInfo info;
+    return trace_step<Config, Net>(info, name, config, source, options, size);
+  };
   f.trace = [name](const ConfigReader& json, WeightSource& source, const ModelOptions& options, int64_t tokens) {
     const auto config = read_config<Config>(json, name, options);
     TraceReport r;
     r.ignored_keys = unknown_keys(json);
-    r.prefill = trace_step<Config, Net>(r.info, name, config, source, options, tokens, tokens);
-    r.decode = trace_step<Config, Net>(r.info, name, config, source, options, 1, tokens + 1);
+    r.prefill = trace_step<Config, Net>(r.info, name, config, source, options, {tokens, tokens});
+    r.decode = trace_step<Config, Net>(r.info, name, config, source, options, {1, tokens + 1});
     return r;
   };
   f.load = [name](const ConfigReader& json, WeightSource& source, const ModelOptions& options) -> std::unique_ptr<Model> {

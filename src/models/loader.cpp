@@ -106,6 +106,13 @@ TraceReport trace_model(const Checkpoint& checkpoint, const ModelOptions& option
   return trace(checkpoint, find_family(ConfigReader(checkpoint.config_json)), options, tokens, headers_only);
 }
 
+TraceStep trace_step(const Checkpoint& checkpoint, const ModelOptions& options, StepSize size) {
+  const ConfigReader config(checkpoint.config_json);
+  CheckpointSource source(checkpoint, true);
+  Headers headers(source);
+  return find_family(config).trace_step(config, headers, options, size);
+}
+
 std::unique_ptr<Model> load_model(const Checkpoint& checkpoint, const ModelOptions& options) {
   return load_model(checkpoint, find_family(ConfigReader(checkpoint.config_json)), options);
 }

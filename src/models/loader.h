@@ -31,6 +31,8 @@ class CheckpointSource : public WeightSource {
 
 /// `inspect`: what the model would do, from config.json and headers alone.
 TraceReport trace_model(const Checkpoint& checkpoint, const ModelOptions& options, int64_t tokens, bool headers_only);
+/// One step of it, likewise.
+TraceStep trace_step(const Checkpoint& checkpoint, const ModelOptions& options, StepSize size);
 
 /// The checkpoint must outlive the model unless its tensors' owners do (they are shared).
 std::unique_ptr<Model> load_model(const Checkpoint& checkpoint, const ModelOptions& options);

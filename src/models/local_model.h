@@ -75,7 +75,7 @@ class LocalModel : public Model {
   }
   void observe(Observer observer) override { ranks_[0]->device.observer = on_host(std::move(observer)); }
   void observe_ops(Observer observer) override { ranks_[0]->device.op_observer = on_host(std::move(observer)); }
-  void time_ops(std::function<void(std::string_view, double)> timer) override { ranks_[0]->device.op_timer = std::move(timer); }
+  void time_ops(OpTimer timer) override { ranks_[0]->device.op_timer = std::move(timer); }
 
  private:
   struct Rank {

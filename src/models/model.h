@@ -76,8 +76,8 @@ class Model {
   virtual void observe_ops(Observer observer) = 0;
   /// Bytes that a cache may take on a device with memory of its own; 0 where the model shares the machine's.
   virtual int64_t device_memory_left() const { return 0; }
-  /// Told the name and duration of every op of rank 0; empty to stop.
-  virtual void time_ops(std::function<void(std::string_view op, double seconds)> timer) = 0;
+  /// Told when every op of rank 0 ran, at the latest when its step is done; empty to stop.
+  virtual void time_ops(OpTimer timer) = 0;
 };
 
 /// Throws unless the batch is well-formed for a model of this kind with caches of this many blocks.

@@ -7,6 +7,7 @@
 
 #include "backends/cpu/transfer.h"
 #include "backends/cuda/graph.h"
+#include "backends/cuda/op_clock.h"
 #include "backends/cuda/transfer.h"
 #include "models/model.h"
 #include "ops/batch.h"
@@ -83,11 +84,16 @@ class StepRunner<Cuda, Net> {
     Queue<Cuda>& queue = *device.queue;
     queue.bind();
     const bool watched = device.observer || device.op_observer || device.op_timer;
+    if (device.op_timer) queue.op_clock().start(queue);
     Recorded& step = find(device, shape_of(b));
     step.input.fill(queue, b);
     // A shape may come once only, and running it fills the pool for the recording.
     const bool replayed = step.shape.decode() && !watched && step.uses++ > 0;
-    if (!replayed) return to_host(queue, net(step.input.batch(), states).view());
+    if (!replayed) {
+      auto logits = to_host(queue, net(step.input.batch(), states).view());
+      if (device.op_timer) queue.op_clock().report(queue, device.op_timer);
+      return logits;
+    }
     if (!step.graph.recorded()) step.graph.record(queue, [&] { step.logits.emplace(net(step.input.batch(), states)); });
     step.graph.launch(queue);
     return to_host(queue, step.logits->view());

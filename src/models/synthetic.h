@@ -18,7 +18,8 @@ std::vector<std::string_view> shape_names();
 /// weights cost.
 class SyntheticSource : public WeightSource {
  public:
-  explicit SyntheticSource(DType dtype) : dtype_(dtype) {}
+  /// `headers_only`: no numbers, for a trace.
+  explicit SyntheticSource(DType dtype, bool headers_only = false) : dtype_(dtype), headers_only_(headers_only) {}
   bool has(const std::string& name) const override;
   std::optional<Shape> shape(const std::string&) const override { return {}; }
   StoredTensor read(const std::string& name, const Shape& shape) override;
@@ -26,6 +27,7 @@ class SyntheticSource : public WeightSource {
  private:
   const std::vector<std::byte>& pattern(DType dtype);
   DType dtype_;
+  bool headers_only_;
   std::map<DType, std::vector<std::byte>> patterns_;  ///< a million quantised normal numbers per dtype
 };
 

@@ -9,6 +9,11 @@
 
 namespace infernum {
 
+/// The last `tokens` tokens of one sequence that is then `context` long.
+struct StepSize {
+  int64_t tokens = 1, context = 1;
+};
+
 struct TraceStep {
   int64_t tokens, context;
   TraceGraph graph;

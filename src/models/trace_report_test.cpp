@@ -163,6 +163,33 @@ TEST(TraceReport, EveryInputWasProducedBefore) {
   }
 }
 
+TEST(TraceReport, FusedFormsStandForTheirParts) {
+  const auto report = trace();
+  const TraceGraph& graph = report.prefill.graph;
+  const auto names = [&](bool cuda, bool fusion) {
+    std::map<std::string, int> counts;
+    for (const TraceNode* n : executed_nodes(graph, cuda, fusion)) counts[n->op]++;
+    return counts;
+  };
+  const auto fused = names(false, true), parts = names(false, false);
+  EXPECT_EQ(fused.at("swiglu"), 2);
+  EXPECT_EQ(fused.at("add_rms_norm"), 2);
+  EXPECT_EQ(fused.count("silu") + fused.count("mul"), 0u);
+  EXPECT_EQ(fused.at("rope"), 4) << "the CPU has no fused form of rope_append";
+  EXPECT_EQ(parts.at("silu"), 2);
+  EXPECT_EQ(parts.count("swiglu"), 0u);
+  for (const TraceNode* n : executed_nodes(graph, false, true)) {
+    EXPECT_TRUE(n->runs_on(false)) << n->op;
+    const double row = 5 * 4;  // bytes of a column of five tokens
+    if (n->op == "swiglu") {
+      EXPECT_EQ(n->cost.bytes, 3 * 12 * row) << "gate and up are read, the product written";
+    }
+    if (n->op == "add_rms_norm") {
+      EXPECT_EQ(n->cost.bytes, 4 * 8 * row + 8 * 4) << "two inputs, two outputs and the weight";
+    }
+  }
+}
+
 TEST(TraceReport, JsonHoldsTheGraph) {
   const auto report = trace(2);
   const TraceGraph& graph = report.prefill.graph;

@@ -44,12 +44,12 @@ class FakeModel : public Model {
   }
   void observe(Observer) override {}
   void observe_ops(Observer) override {}
-  void time_ops(std::function<void(std::string_view, double)> timer) override { timer_ = std::move(timer); }
+  void time_ops(OpTimer timer) override { timer_ = std::move(timer); }
 
   std::vector<float> forward(const HostBatch& b) override {
     check_batch(b, info_, blocks_);
     steps++, rows += static_cast<int64_t>(b.out_rows.size());
-    if (timer_) timer_("fake", 1e-6);
+    if (timer_) timer_({"fake", std::chrono::steady_clock::now(), 1e-6});
     const size_t sequences = b.query_start.size() - 1;
     std::vector<float> logits(b.out_rows.size() * vocab);
     for (size_t s = 0; s < sequences; s++) {
@@ -154,7 +154,7 @@ class FakeModel : public Model {
   ModelInfo info_;
   std::vector<int64_t> blocks_;
   std::vector<std::vector<uint64_t>> memory_;
-  std::function<void(std::string_view, double)> timer_;
+  OpTimer timer_;
 };
 
 }  // namespace infernum::test

@@ -55,7 +55,7 @@ class ModelEngine::Core {
  public:
   Core(std::shared_ptr<Model> model, const ModelEngineOptions& options, int64_t tokens, const Faults& faults, EventBatch& events)
       : model_(std::move(model)), trace_(options.trace), core(*model_, core_options(options, tokens), faults, events, trace_.get()) {
-    if (trace_) model_->time_ops([trace = trace_.get()](std::string_view op, double seconds) { trace->op(op, seconds); });
+    if (trace_) model_->time_ops([trace = trace_.get()](const OpTime& op) { trace->op(op); });
   }
   ~Core() {
     if (trace_) model_->time_ops({});

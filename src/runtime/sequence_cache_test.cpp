@@ -31,7 +31,7 @@ class DescribedModel : public Model {
   std::vector<float> forward(const HostBatch&) override { return {}; }
   void observe(Observer) override {}
   void observe_ops(Observer) override {}
-  void time_ops(std::function<void(std::string_view, double)>) override {}
+  void time_ops(OpTimer) override {}
   std::vector<int64_t> allocated;
 
  private:

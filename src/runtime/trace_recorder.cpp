@@ -11,7 +11,7 @@
 namespace infernum {
 namespace {
 
-constexpr int steps_thread = 1, ops_thread = 2;
+constexpr int steps_thread = 1, ops_thread = 2, first_gpu_thread = 10;
 /// Each event ends in a comma but this one, which ends the list.
 constexpr std::string_view tail = "{\"ph\":\"M\",\"pid\":1,\"name\":\"process_name\",\"args\":{\"name\":\"infernum\"}}]}\n";
 
@@ -24,10 +24,8 @@ TraceRecorder::TraceRecorder(const std::string& path, int64_t most_bytes)
       start_(std::chrono::steady_clock::now()) {
   check(file_ != nullptr, "trace: the file cannot be opened", path, std::strerror(errno));
   write("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n");
-  for (const auto& [thread, name] : {std::pair{steps_thread, "steps"}, std::pair{ops_thread, "ops"}})
-    write(fmt::format(R"({{"ph":"M","pid":1,"tid":{},"name":"thread_name","args":{{"name":"{}"}}}},)"
-                      "\n",
-                      thread, name));
+  name_lane(steps_thread, "steps");
+  name_lane(ops_thread, "ops");
 }
 
 TraceRecorder::~TraceRecorder() {
@@ -71,11 +69,17 @@ void TraceRecorder::request(RequestId id, SteadyTime submitted, SteadyTime start
   edge('e', "request", id, end);
 }
 
-void TraceRecorder::op(std::string_view name, double seconds) {
+void TraceRecorder::op(const OpTime& op) {
   if (!file_) return;
-  const auto now = std::chrono::steady_clock::now();
-  const auto length = std::chrono::duration_cast<SteadyTime::duration>(std::chrono::duration<double>(seconds));
-  span(ops_thread, name, now - length, now);
+  if (op.gpu >= 0 && gpus_.insert(op.gpu).second) name_lane(first_gpu_thread + op.gpu, "GPU " + std::to_string(op.gpu));
+  const auto length = std::chrono::duration_cast<SteadyTime::duration>(std::chrono::duration<double>(op.seconds));
+  span(op.gpu >= 0 ? first_gpu_thread + op.gpu : ops_thread, op.op, op.start, op.start + length);
+}
+
+void TraceRecorder::name_lane(int thread, std::string_view name) {
+  write(fmt::format(R"({{"ph":"M","pid":1,"tid":{},"name":"thread_name","args":{{"name":"{}"}}}},)"
+                    "\n",
+                    thread, name));
 }
 
 /// Names are ops' and our own, so nothing in them needs escaping.

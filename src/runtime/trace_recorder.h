@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 
+#include "core/device.h"
 #include "runtime/engine.h"
 
 namespace infernum {
@@ -25,14 +27,15 @@ class TraceRecorder {
   void step(SteadyTime start, SteadyTime computed, SteadyTime end, int64_t sequences, int64_t tokens);
   /// The spans of a request that has ended.
   void request(RequestId id, SteadyTime submitted, SteadyTime started, SteadyTime first_token, SteadyTime end, const RequestBill& bill);
-  /// An op that took so long and ends now.
-  void op(std::string_view name, double seconds);
+  /// On the lane of the processor it ran on: "ops" for the host, "GPU 0", "GPU 1" ...
+  void op(const OpTime& op);
 
   bool writing() const { return file_ != nullptr; }
 
  private:
   void span(int thread, std::string_view name, SteadyTime start, SteadyTime end, const std::string& arguments = {});
   void edge(char phase, std::string_view name, RequestId id, SteadyTime at, const std::string& arguments = {});
+  void name_lane(int thread, std::string_view name);
   void write(const std::string& event);
   double microseconds(SteadyTime at) const;
 
@@ -43,6 +46,7 @@ class TraceRecorder {
   std::string path_;
   int64_t bytes_left_;
   SteadyTime start_;
+  std::set<int> gpus_;  ///< those whose lane has a name
 };
 
 }  // namespace infernum

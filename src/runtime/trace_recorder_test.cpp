@@ -65,7 +65,7 @@ TEST(TraceRecorder, WritesStepsRequestsAndOps) {
 TEST(TraceRecorder, AFullDiskEndsTheTraceAlone) {
   const auto trace = std::make_shared<TraceRecorder>("/dev/full");
   run_requests(trace);
-  for (int i = 0; trace->writing() && i < 100000; i++) trace->op("op", 0);  // past what is buffered
+  for (int i = 0; trace->writing() && i < 100000; i++) trace->op({"op", {}, 0});  // past what is buffered
   EXPECT_FALSE(trace->writing());
   const std::string path = temporary("infernum_small_trace.json");
   const auto small = std::make_shared<TraceRecorder>(path, 500);
@@ -73,6 +73,38 @@ TEST(TraceRecorder, AFullDiskEndsTheTraceAlone) {
   EXPECT_FALSE(small->writing());
   EXPECT_LE(std::filesystem::file_size(path), 500u);
   EXPECT_FALSE(read(path).at("traceEvents").empty()) << "what there is can be read";
+}
+
+TEST(TraceRecorder, OpsOfAGpuHaveALaneOfTheirOwn) {
+  const std::string path = temporary("infernum_gpu_trace.json");
+  const auto start = std::chrono::steady_clock::now();
+  using std::chrono::milliseconds;
+  {
+    TraceRecorder trace(path);
+    trace.op({"on_host", start + milliseconds(1), 2e-3});
+    trace.op({"first", start + milliseconds(6), 1e-3, 0});
+    trace.op({"second", start + milliseconds(8), 3e-3, 0});
+    trace.op({"beside", start + milliseconds(7), 5e-3, 1});
+  }
+  std::map<int, std::string> lanes;
+  std::map<std::string, nlohmann::json> spans;
+  const auto written = read(path);
+  for (const auto& e : written.at("traceEvents")) {
+    if (e.value("name", "") == "thread_name") {
+      EXPECT_TRUE(lanes.emplace(e.at("tid").get<int>(), e.at("args").at("name").get<std::string>()).second) << "a lane is named once";
+    } else if (e.value("ph", "") == "X") {
+      spans[e.at("name").get<std::string>()] = e;
+    }
+  }
+  const auto lane = [&](const char* op) { return lanes.at(spans.at(op).at("tid").get<int>()); };
+  EXPECT_EQ(lane("on_host"), "ops");
+  EXPECT_EQ(lane("first"), "GPU 0");
+  EXPECT_EQ(lane("second"), "GPU 0");
+  EXPECT_EQ(lane("beside"), "GPU 1");
+  const auto at = [&](const char* op) { return spans.at(op).at("ts").get<double>(); };
+  EXPECT_NEAR(at("first") - at("on_host"), 5000, 0.01) << "all lanes count from one moment";
+  EXPECT_NEAR(at("beside") - at("first"), 1000, 0.01);
+  EXPECT_NEAR(spans.at("second").at("dur").get<double>(), 3000, 0.01);
 }
 
 TEST(TraceRecorder, NamesAFileThatCannotBeOpened) {

@@ -243,6 +243,63 @@ class Tools(Folder):
         self.assertEqual([r["test"] for r in data["results"]], ["pp16", "tg4"])
         self.assertTrue(all(r["mean"] > 0 for r in data["results"]))
 
+    def test_bench_profile_follows_what_is_asked_for(self):
+        data = json.loads(self.good("bench", STORYTELLER, "-p", "16,600", "-n", "2", "-d", "0,40", "-r", "1", "--profile", "--json"))
+        self.assertEqual([p["test"] for p in data["profiles"]], ["pp16", "pp600", "tg @ 1", "tg @ 40"])
+        products = {}
+        for profile in data["profiles"]:
+            ops = {op["op"]: op for op in profile["ops"]}
+            for name in ("matmul", "attention", "swiglu", "add_rms_norm"):
+                self.assertGreater(ops[name]["bytes"], 0, name)
+                self.assertGreater(ops[name]["floor_seconds"], 0, name)
+            self.assertLessEqual(sum(op["seconds"] for op in profile["ops"]), profile["seconds"])
+            products[profile["test"]] = ops["matmul"]
+        self.assertEqual(products["pp600"]["calls"], 2 * products["pp16"]["calls"], "a prompt of 600 tokens is two steps")
+        self.assertEqual(products["tg @ 1"]["flops"], products["tg @ 40"]["flops"])
+        text = self.good("bench", STORYTELLER, "-p", "0", "-n", "2", "-d", "40", "-r", "1", "--profile")
+        self.assertIn("tg @ 40:", text)
+        self.assertNotRegex(text, r"(?m)^pp")
+
+    def test_bench_ops(self):
+        data = json.loads(self.good("bench", "ops", STORYTELLER, "--tokens", "1,8", "--context", "64", "--seconds", "0", "--json"))
+        self.assertGreater(data["read_bandwidth_bytes_per_second"], 0)
+        results = data["results"]
+        self.assertEqual({r["tokens"] for r in results}, {1, 8})
+        self.assertEqual({r["context"] for r in results}, {64})
+        for tokens in (1, 8):
+            ops = [r for r in results if r["tokens"] == tokens]
+            names = {r["op"] for r in ops}
+            for name in ("embed", "rms_norm", "matmul", "rope", "cache_append", "attention", "swiglu", "add_rms_norm"):
+                self.assertIn(name, names)
+            self.assertNotIn("silu", names, "the fused form runs in its place")
+            products = {r["weights"]: r for r in ops if r["op"] == "matmul"}
+            down = products["mlp.down_proj"]
+            self.assertEqual((down["calls_per_step"], down["flops"]), (8, 2 * tokens * down["arguments"][2]["shape"][0] * down["arguments"][2]["shape"][1]))
+            self.assertIn("mlp.gate_proj, mlp.up_proj", products, "matrices of one shape are one row")
+        for r in results:
+            self.assertTrue(0 < r["quartiles"][0] <= r["seconds"] <= r["quartiles"][1], r)
+            self.assertAlmostEqual(r["share_of_floor"], r["floor_seconds"] / r["seconds"])
+            self.assertGreaterEqual(r["samples"], 5)
+            self.assertGreaterEqual(r["floor_seconds"] * data["read_bandwidth_bytes_per_second"], 0.999 * r["bytes"])
+        text = self.good("bench", "ops", STORYTELLER, "--op", "matmul", "--op", "attention", "--tokens", "2", "--seconds", "0")
+        self.assertEqual({line.split()[0] for line in text.splitlines()[4:]}, {"matmul", "attention"})
+
+    def test_bench_ops_of_shapes(self):
+        """Experts, latents and recurrent layers, in blocks."""
+        for shape, ops in (("qwen3-30b-a3b/1", "route,expert_matmul"), ("deepseek-v2-lite/1", "latent_append,latent_attention"),
+                           ("qwen3.5-4b/1", "causal_conv,gated_delta")):
+            data = json.loads(self.good("bench", "ops", "--shape", shape, "--format", "q4_0", "--op", ops, "--tokens", "1", "--seconds", "0", "--json"))
+            self.assertEqual({r["op"] for r in data["results"]}, set(ops.split(",")))
+            self.assertEqual(data["format"], "Q4_0")
+
+    def test_bench_ops_names_what_is_wrong(self):
+        self.bad(1, ["matmull", "did you mean matmul?", "attention"], "bench", "ops", STORYTELLER, "--op", "matmull")
+        self.bad(1, ["block_matmul", "there are:"], "bench", "ops", STORYTELLER, "--op", "block_matmul")
+        self.bad(2, ["unknown flag --token;", "--tokens?"], "bench", "ops", "--token", "1")
+        self.bad(2, ["--tokens", "1 to", "0"], "bench", "ops", STORYTELLER, "--tokens", "0")
+        self.bad(2, ["--shape", "qwen3-0.6", "did you mean qwen3-0.6b?"], "bench", "ops", "--shape", "qwen3-0.6")
+        self.bad(2, ["q3_x", "Q4_K"], "bench", "ops", "--shape", "qwen3-0.6b", "--format", "q3_x")
+
 
 class Page(Folder):
     def test_commands_of_the_page_work(self):

@@ -5,6 +5,7 @@
 #include "backends/cuda/allocate.h"
 #include "backends/cuda/blas_lt.h"
 #include "backends/cuda/error.h"
+#include "backends/cuda/op_clock.h"
 #include "backends/cuda/transfer.h"
 #include "backends/cuda_diagnosis.h"
 
@@ -60,6 +61,7 @@ Queue<Cuda>::~Queue() {
   cudaSetDevice(properties.ordinal);
   cudaStreamSynchronize(stream);
   blas_.reset();
+  op_clock_.reset();
   cudaStreamDestroy(stream);
 }
 
@@ -88,5 +90,13 @@ BlasLt& Queue<Cuda>::blas() {
   if (!blas_) blas_ = std::make_unique<BlasLt>();
   return *blas_;
 }
+
+OpClock& Queue<Cuda>::op_clock() {
+  if (!op_clock_) op_clock_ = std::make_unique<OpClock>();
+  return *op_clock_;
+}
+
+void Queue<Cuda>::begin_op(std::string_view name) { op_clock().begin(*this, name); }
+void Queue<Cuda>::end_op() { op_clock().end(*this); }
 
 }  // namespace infernum

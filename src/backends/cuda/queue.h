@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "backends/cuda/placed_weights.h"
 #include "backends/memory_pool.h"
@@ -15,6 +16,7 @@ struct CUstream_st;
 namespace infernum {
 
 class BlasLt;
+class OpClock;
 
 /// What kernels size their grids by; read from the device.
 struct CudaProperties {
@@ -48,6 +50,10 @@ struct Queue<Cuda> {
   /// At least `bytes` of host memory that the device copies to and from without a stop in between; for one copy at a time.
   void* pinned(int64_t bytes);
   BlasLt& blas();
+  OpClock& op_clock();
+  /// Around the submission of an op whose time op_clock() is to tell. `name` outlives the step.
+  void begin_op(std::string_view name);
+  void end_op();
 
   const CudaProperties properties;
   CUstream_st* stream = nullptr;
@@ -58,6 +64,7 @@ struct Queue<Cuda> {
   std::shared_ptr<void> scratch_, pinned_;
   int64_t scratch_bytes_ = 0, pinned_bytes_ = 0;
   std::unique_ptr<BlasLt> blas_;
+  std::unique_ptr<OpClock> op_clock_;
 };
 
 inline std::shared_ptr<void> allocate(Queue<Cuda>& queue, const Shape& shape, DType dtype) {

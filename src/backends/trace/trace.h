@@ -2,13 +2,18 @@
 #pragma once
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
+#include "backends/cpu/queue.h"
+#include "backends/cuda/queue.h"
+#include "core/build.h"
 #include "core/shape.h"
 #include "core/view.h"
 
@@ -29,18 +34,51 @@ struct TraceValue {
   int64_t bytes() const { return bytes_of(dtype, shape.elements()); }
 };
 
+/// An argument of a kernel that is memory: part of a value, or a list of matrices that are one value.
+struct TraceArgument {
+  int value = -1;      ///< index into TraceGraph::values; -1: an empty view
+  int64_t offset = 0;  ///< bytes behind the value's first
+  int64_t list = 0;    ///< matrices; 0: a single view
+  View<Trace> view;    ///< sizes, stride and dtype, of a list's first matrix; its address means nothing
+};
+
+/// What stands for a TraceArgument when the call is made on a backend: a view or a list of views.
+template <class B>
+struct ReplayArgument {
+  View<B> view;
+  std::span<const View<B>> list;
+};
+/// The recorded call on a backend, its scalars as they were; one argument for each TraceArgument.
+template <class B>
+using Replay = std::function<void(Queue<B>&, std::span<const ReplayArgument<B>>)>;
+
 struct TraceNode {
   std::string op;
   std::string scope;                 ///< "block/" for the parts of a block
   std::vector<int> inputs, outputs;  ///< indices into TraceGraph::values
   Cost cost;
+  std::vector<TraceArgument> arguments;  ///< outputs first
+  Replay<Cpu> on_cpu;                    ///< empty: the backend has no such kernel
+  Replay<Cuda> on_cuda;
+
+  bool runs_on(bool cuda) const { return cuda ? static_cast<bool>(on_cuda) : static_cast<bool>(on_cpu); }
+};
+
+/// The fused form of a block, in place of the nodes first .. last - 1.
+struct TraceBlock {
+  TraceNode fused;
+  size_t first = 0, last = 0;
 };
 
 struct TraceGraph {
   std::vector<TraceValue> values;
   std::vector<TraceNode> nodes;
+  std::vector<TraceBlock> blocks;  ///< in the order of their ends
   int64_t peak_activation_bytes = 0;
 };
+
+/// What a backend runs, in order: the fused form of every block that has one there, unless `fusion` is off, and the nodes outside.
+std::vector<const TraceNode*> executed_nodes(const TraceGraph& graph, bool cuda, bool fusion);
 
 template <>
 struct Queue<Trace> {
@@ -51,6 +89,7 @@ struct Queue<Trace> {
 
   /// Index of the value whose address range holds `address`.
   int value_at(const void* address) const;
+  TraceArgument argument(const View<Trace>& view, int64_t list) const;
 
   struct Ledger {
     int64_t live = 0, peak = 0;
@@ -83,30 +122,70 @@ concept Primitive = !requires {
   &Op::is_block;
 };
 
-void record(Queue<Trace>& queue, std::string_view op, const std::vector<View<Trace>>& views, int outputs, Cost cost);
+/// What stands for an argument of type T of a traced call on backend B.
+template <class B, class T>
+auto replayed(const T& argument, std::span<const ReplayArgument<B>>& rest) {
+  if constexpr (std::same_as<T, View<Trace>> || std::same_as<T, std::span<const View<Trace>>>) {
+    const ReplayArgument<B>& next = rest.front();
+    rest = rest.subspan(1);
+    if constexpr (std::same_as<T, View<Trace>>)
+      return next.view;
+    else
+      return next.list;
+  } else {
+    return argument;
+  }
+}
+
+/// Empty where the backend has no kernel for the call.
+template <class B, class Op, class... A>
+Replay<B> make_replay(const A&... arguments) {
+  using Arguments = std::tuple<decltype(replayed<B>(arguments, std::declval<std::span<const ReplayArgument<B>>&>()))...>;
+  constexpr bool callable = []<class... R>(const std::tuple<R...>*) {
+    return requires(Queue<B> & queue, const R&... r) { kernel(Op{}, queue, r...); };
+  }(static_cast<const Arguments*>(nullptr));
+  if constexpr (callable)
+    return [arguments...](Queue<B>& queue, std::span<const ReplayArgument<B>> views) {
+      const Arguments all{replayed<B>(arguments, views)...};  // in order: braces
+      std::apply([&](const auto&... a) { kernel(Op{}, queue, a...); }, all);
+    };
+  else
+    return nullptr;
+}
+
+/// A node of an op's name, arguments and calls, without a cost.
+template <class Op, class... A>
+TraceNode make_node(const Queue<Trace>& queue, int outputs, const A&... rest) {
+  TraceNode node{Op::name, queue.scope, {}, {}, {}, {}, make_replay<Cpu, Op>(rest...), nullptr};
+  if constexpr (has_cuda) node.on_cuda = make_replay<Cuda, Op>(rest...);
+  const auto add = [&](const auto& a) {
+    using T = std::decay_t<decltype(a)>;
+    if constexpr (std::same_as<T, std::span<const View<Trace>>>)
+      node.arguments.push_back(queue.argument(a.front(), static_cast<int64_t>(a.size())));
+    if constexpr (std::same_as<T, View<Trace>>) node.arguments.push_back(queue.argument(a, 0));
+  };
+  (add(rest), ...);
+  for (const TraceArgument& a : node.arguments)
+    if (a.value >= 0) (static_cast<int>(node.outputs.size()) < outputs ? node.outputs : node.inputs).push_back(a.value);
+  return node;
+}
 
 template <Primitive Op, class... A>
 requires(requires { Op::name; }) void kernel(Op, Queue<Trace>& queue, const View<Trace>& first, const A&... rest) {
-  std::vector<View<Trace>> views{first};
-  double bytes = static_cast<double>(first.bytes());
-  [[maybe_unused]] const auto add = [&](const auto& a) {
-    if constexpr (std::same_as<std::decay_t<decltype(a)>, std::span<const View<Trace>>>)
-      views.push_back(a.front());  // one value of the graph
-    if constexpr (std::same_as<std::decay_t<decltype(a)>, View<Trace>>)
-      if (a.data) {
-        views.push_back(a);
-        bytes += static_cast<double>(a.bytes());
-      }
-  };
-  (add(rest), ...);
   int outputs = 1;
   if constexpr (requires { Op::outputs; }) outputs = Op::outputs;
-  Cost cost{static_cast<double>(first.elements()), bytes};
+  TraceNode node = make_node<Op>(queue, outputs, first, rest...);
   if constexpr (requires { Op::cost(first, rest...); }) {
     const auto [f, b] = Op::cost(first, rest...);
-    cost = {f, b};
+    node.cost = {f, b};
+  } else {
+    node.cost.flops = static_cast<double>(first.elements());
+    for (const TraceArgument& a : node.arguments) node.cost.bytes += a.list ? 0 : static_cast<double>(a.view.bytes());
   }
-  record(queue, Op::name, views, outputs, cost);
+  queue.graph.nodes.push_back(std::move(node));
 }
+
+/// Tells the graph what the fused form of a block is called with whose parts are the nodes from `first` on.
+void add_block(Queue<Trace>& queue, size_t first, TraceNode fused);
 
 }  // namespace infernum

@@ -1,7 +1,8 @@
-#include "machine.h"
+#include "backends/cpu/peaks.h"
 
 #include <chrono>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -105,31 +106,41 @@ double rate(Queue<Cpu>& queue, void (*loop)(), double operations) {
 
 }  // namespace
 
-double measure_read_bandwidth(Queue<Cpu>& queue, const std::byte* data, int64_t bytes, int rounds) {
-  const int64_t share = bytes / queue.pool.size() / 512 * 512;
-  std::vector<uint64_t> sums(static_cast<size_t>(queue.pool.size()));
-  const double time = shortest(rounds, [&] {
-    queue.pool.run([&](int thread) {
-      uint64_t sum[16] = {};
-      const std::byte* p = data + thread * share;
-      for (int64_t i = 0; i < share; i += 128) {
-        uint64_t words[16];
-        std::memcpy(words, p + i, 128);
-        __builtin_prefetch(p + i + 4096);
-        __builtin_prefetch(p + i + 4160);
-        for (int j = 0; j < 16; j++) sum[j] += words[j];
+double read_bandwidth(Queue<Cpu>& queue) {
+  using Vec = uint64_t __attribute__((vector_size(64)));
+  constexpr int64_t bytes = int64_t{512} << 20, chunk = int64_t{1} << 20;
+  std::vector<uint64_t> buffer(bytes / sizeof(uint64_t));
+  std::iota(buffer.begin(), buffer.end(), uint64_t{0});
+  const char* data = reinterpret_cast<const char*>(buffer.data());
+  double best = 0;
+  std::atomic<uint64_t> sink{0};
+  for (int pass = 0; pass < 5; pass++) {
+    const auto start = std::chrono::steady_clock::now();
+    queue.parallel_for(bytes / chunk, 1, [&](int64_t begin, int64_t end) {
+      Vec sums[4] = {};
+      for (const char *p = data + begin * chunk, *stop = data + end * chunk; p < stop; p += 4 * sizeof(Vec)) {
+        __builtin_prefetch(p + 4096);
+        __builtin_prefetch(p + 4096 + 64);
+        __builtin_prefetch(p + 4096 + 128);
+        __builtin_prefetch(p + 4096 + 192);
+        for (int i = 0; i < 4; i++) {
+          Vec v;
+          std::memcpy(&v, p + static_cast<size_t>(i) * sizeof v, sizeof v);
+          sums[i] += v;
+        }
       }
-      for (uint64_t s : sum) sums[static_cast<size_t>(thread)] += s;
+      const Vec total = sums[0] + sums[1] + sums[2] + sums[3];
+      sink += total[0] + total[7];  // keeps the loop alive
     });
-  });
-  asm volatile("" : : "g"(sums.data()) : "memory");
-  return static_cast<double>(share * queue.pool.size()) / time / 1e9;
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    best = std::max(best, static_cast<double>(bytes) / seconds);
+  }
+  return best;
 }
 
 MachinePeaks measure_peaks(Queue<Cpu>& queue) {
   MachinePeaks peaks{};
-  std::vector<std::byte> data(size_t{512} << 20, std::byte{1});
-  peaks.read_bandwidth = measure_read_bandwidth(queue, data.data(), static_cast<int64_t>(data.size()), 9);
+  peaks.read_bandwidth = read_bandwidth(queue) / 1e9;
 #if defined(__x86_64__)
   if (queue.isa == Isa::Avx512) {
     peaks.f32 = rate(queue, fma_512, 32);
