@@ -4,6 +4,7 @@
 
 #include "backends/cuda/blas_lt.h"
 #include "backends/cuda/error.h"
+#include "backends/cuda/ptx_module.h"
 #include "backends/cuda/transfer.h"
 
 namespace infernum {
@@ -59,6 +60,7 @@ Queue<Cuda>::~Queue() {
   cudaSetDevice(properties.ordinal);
   cudaStreamSynchronize(stream);
   blas_.reset();
+  modules_.clear();
   cudaStreamDestroy(stream);
 }
 
@@ -86,6 +88,15 @@ void* Queue<Cuda>::pinned(int64_t bytes) {
 BlasLt& Queue<Cuda>::blas() {
   if (!blas_) blas_ = std::make_unique<BlasLt>();
   return *blas_;
+}
+
+PtxModule& Queue<Cuda>::module(const std::string& file) {
+  std::unique_ptr<PtxModule>& module = modules_[file];
+  if (!module) {
+    bind();
+    module = std::make_unique<PtxModule>(PtxModule::from_file(file));
+  }
+  return *module;
 }
 
 }  // namespace infernum

@@ -2,6 +2,7 @@
 // headers, so that models compile without them.
 #pragma once
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -15,6 +16,7 @@ struct CUstream_st;
 namespace infernum {
 
 class BlasLt;
+class PtxModule;
 
 /// What kernels size their grids by; read from the device.
 struct CudaProperties {
@@ -48,6 +50,8 @@ struct Queue<Cuda> {
   /// At least `bytes` of host memory that the device copies to and from without a stop in between; for one copy at a time.
   void* pinned(int64_t bytes);
   BlasLt& blas();
+  /// The kernels in a file of PTX or a cubin (ptx_module.h), loaded when first asked for and kept as long as the queue.
+  PtxModule& module(const std::string& file);
 
   const CudaProperties properties;
   CUstream_st* stream = nullptr;
@@ -58,6 +62,7 @@ struct Queue<Cuda> {
   std::shared_ptr<void> scratch_, pinned_;
   int64_t scratch_bytes_ = 0, pinned_bytes_ = 0;
   std::unique_ptr<BlasLt> blas_;
+  std::map<std::string, std::unique_ptr<PtxModule>> modules_;
 };
 
 inline std::shared_ptr<void> allocate(Queue<Cuda>& queue, const Shape& shape, DType dtype) {
