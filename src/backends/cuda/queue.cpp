@@ -6,6 +6,7 @@
 #include "backends/cuda/blas_lt.h"
 #include "backends/cuda/error.h"
 #include "backends/cuda/op_clock.h"
+#include "backends/cuda/ptx_module.h"
 #include "backends/cuda/transfer.h"
 #include "backends/cuda_diagnosis.h"
 
@@ -62,6 +63,7 @@ Queue<Cuda>::~Queue() {
   cudaStreamSynchronize(stream);
   blas_.reset();
   op_clock_.reset();
+  modules_.clear();
   cudaStreamDestroy(stream);
 }
 
@@ -98,5 +100,14 @@ OpClock& Queue<Cuda>::op_clock() {
 
 void Queue<Cuda>::begin_op(std::string_view name) { op_clock().begin(*this, name); }
 void Queue<Cuda>::end_op() { op_clock().end(*this); }
+
+PtxModule& Queue<Cuda>::module(const std::string& file) {
+  std::unique_ptr<PtxModule>& module = modules_[file];
+  if (!module) {
+    bind();
+    module = std::make_unique<PtxModule>(PtxModule::from_file(file));
+  }
+  return *module;
+}
 
 }  // namespace infernum

@@ -2,6 +2,7 @@
 // headers, so that models compile without them.
 #pragma once
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@ namespace infernum {
 
 class BlasLt;
 class OpClock;
+class PtxModule;
 
 /// What kernels size their grids by; read from the device.
 struct CudaProperties {
@@ -54,6 +56,8 @@ struct Queue<Cuda> {
   /// Around the submission of an op whose time op_clock() is to tell. `name` outlives the step.
   void begin_op(std::string_view name);
   void end_op();
+  /// The kernels in a file of PTX or a cubin (ptx_module.h), loaded when first asked for and kept as long as the queue.
+  PtxModule& module(const std::string& file);
 
   const CudaProperties properties;
   CUstream_st* stream = nullptr;
@@ -65,6 +69,7 @@ struct Queue<Cuda> {
   int64_t scratch_bytes_ = 0, pinned_bytes_ = 0;
   std::unique_ptr<BlasLt> blas_;
   std::unique_ptr<OpClock> op_clock_;
+  std::map<std::string, std::unique_ptr<PtxModule>> modules_;
 };
 
 inline std::shared_ptr<void> allocate(Queue<Cuda>& queue, const Shape& shape, DType dtype) {
