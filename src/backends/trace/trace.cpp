@@ -35,6 +35,25 @@ TraceArgument Queue<Trace>::argument(const View<Trace>& view, int64_t list) cons
   return a;
 }
 
+void add_argument(TraceNode& node, const Queue<Trace>& queue, const View<Trace>& view) {
+  node.arguments.push_back(queue.argument(view, 0));
+}
+
+void add_argument(TraceNode& node, const Queue<Trace>& queue, std::span<const View<Trace>> list) {
+  node.arguments.push_back(queue.argument(list.front(), static_cast<int64_t>(list.size())));
+}
+
+void name_values(TraceNode& node, int outputs) {
+  for (const TraceArgument& a : node.arguments)
+    if (a.value >= 0) (static_cast<int>(node.outputs.size()) < outputs ? node.outputs : node.inputs).push_back(a.value);
+}
+
+Cost plain_cost(const TraceNode& node) {
+  Cost cost{static_cast<double>(node.arguments.front().view.elements()), 0};
+  for (const TraceArgument& a : node.arguments) cost.bytes += a.list ? 0 : static_cast<double>(a.view.bytes());
+  return cost;
+}
+
 /// The fused form neither reads back what a part of it wrote nor writes what is no output of the whole.
 void add_block(Queue<Trace>& queue, size_t first, TraceNode fused) {
   TraceGraph& graph = queue.graph;

@@ -153,36 +153,41 @@ Replay<B> make_replay(const A&... arguments) {
     return nullptr;
 }
 
+/// An argument of a node that is memory; others are none of the graph's.
+void add_argument(TraceNode& node, const Queue<Trace>& queue, const View<Trace>& view);
+void add_argument(TraceNode& node, const Queue<Trace>& queue, std::span<const View<Trace>> list);
+template <class T>
+void add_argument(TraceNode&, const Queue<Trace>&, const T&) {}
+/// The values of its arguments, the first `outputs` of which are outputs.
+void name_values(TraceNode& node, int outputs);
+
 /// A node of an op's name, arguments and calls, without a cost.
 template <class Op, class... A>
 TraceNode make_node(const Queue<Trace>& queue, int outputs, const A&... rest) {
-  TraceNode node{Op::name, queue.scope, {}, {}, {}, {}, make_replay<Cpu, Op>(rest...), nullptr};
+  TraceNode node;
+  node.op = Op::name;
+  node.scope = queue.scope;
+  node.on_cpu = make_replay<Cpu, Op>(rest...);
   if constexpr (has_cuda) node.on_cuda = make_replay<Cuda, Op>(rest...);
-  const auto add = [&](const auto& a) {
-    using T = std::decay_t<decltype(a)>;
-    if constexpr (std::same_as<T, std::span<const View<Trace>>>)
-      node.arguments.push_back(queue.argument(a.front(), static_cast<int64_t>(a.size())));
-    if constexpr (std::same_as<T, View<Trace>>) node.arguments.push_back(queue.argument(a, 0));
-  };
-  (add(rest), ...);
-  for (const TraceArgument& a : node.arguments)
-    if (a.value >= 0) (static_cast<int>(node.outputs.size()) < outputs ? node.outputs : node.inputs).push_back(a.value);
+  (add_argument(node, queue, rest), ...);
+  name_values(node, outputs);
   return node;
 }
+
+/// The cost of an op that tells none: an operation for every element of its output, every view once.
+Cost plain_cost(const TraceNode& node);
 
 template <Primitive Op, class... A>
 requires(requires { Op::name; }) void kernel(Op, Queue<Trace>& queue, const View<Trace>& first, const A&... rest) {
   int outputs = 1;
   if constexpr (requires { Op::outputs; }) outputs = Op::outputs;
-  TraceNode node = make_node<Op>(queue, outputs, first, rest...);
+  TraceNode& node = queue.graph.nodes.emplace_back(make_node<Op>(queue, outputs, first, rest...));
   if constexpr (requires { Op::cost(first, rest...); }) {
     const auto [f, b] = Op::cost(first, rest...);
     node.cost = {f, b};
   } else {
-    node.cost.flops = static_cast<double>(first.elements());
-    for (const TraceArgument& a : node.arguments) node.cost.bytes += a.list ? 0 : static_cast<double>(a.view.bytes());
+    node.cost = plain_cost(node);
   }
-  queue.graph.nodes.push_back(std::move(node));
 }
 
 /// Tells the graph what the fused form of a block is called with whose parts are the nodes from `first` on.
