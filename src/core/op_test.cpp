@@ -1,4 +1,4 @@
-// run_timed(): the host's clock where work is done when the call returns; the queue's own where it is not.
+// begin_timing() and end_timing(): the host's clock where work is done when the call returns; the queue's own where it is not.
 #include "core/op.h"
 
 #include <gtest/gtest.h>
@@ -22,7 +22,7 @@ struct Queue<Behind> {
 
 namespace {
 
-TEST(RunTimed, TellsWhenTheHostRanAnOp) {
+TEST(OpTiming, TellsWhenTheHostRanAnOp) {
   Queue<AtOnce> queue;
   Device<AtOnce> device;
   device.queue = &queue;
@@ -30,10 +30,10 @@ TEST(RunTimed, TellsWhenTheHostRanAnOp) {
   device.op_timer = [&](const OpTime& t) { told.push_back(t); };
   const auto before = std::chrono::steady_clock::now();
   auto inside = before;
-  run_timed(device, "x", [&] {
-    EXPECT_TRUE(told.empty());
-    while ((inside = std::chrono::steady_clock::now()) == before) {}
-  });
+  const auto start = begin_timing(device, "x");
+  EXPECT_TRUE(told.empty());
+  while ((inside = std::chrono::steady_clock::now()) == before) {}
+  end_timing(device, "x", start);
   const auto after = std::chrono::steady_clock::now();
   ASSERT_EQ(told.size(), 1u);
   EXPECT_EQ(told[0].op, "x");
@@ -43,12 +43,14 @@ TEST(RunTimed, TellsWhenTheHostRanAnOp) {
   EXPECT_LE(told[0].seconds, std::chrono::duration<double>(after - before).count());
 }
 
-TEST(RunTimed, LeavesTheTimeToAQueueWithAClock) {
+TEST(OpTiming, LeavesTheTimeToAQueueWithAClock) {
   Queue<Behind> queue;
   Device<Behind> device;
   device.queue = &queue;
   device.op_timer = [&](const OpTime&) { FAIL() << "not yet known"; };
-  run_timed(device, "x", [&] { queue.calls.push_back("work"); });
+  const auto start = begin_timing(device, "x");
+  queue.calls.push_back("work");
+  end_timing(device, "x", start);
   EXPECT_EQ(queue.calls, (std::vector<std::string>{"begin x", "work", "end"}));
 }
 
