@@ -73,15 +73,10 @@ std::vector<double> measure_decode(Model& model, const std::vector<int64_t>& dep
   return seconds;
 }
 
-}  // namespace
+std::vector<int32_t> prompt_of(const Model& model, int64_t tokens) { return random_tokens(tokens, model.info().vocab_size); }
 
-int bench(const BenchFlags& flags) {
-  const Subject subject = open_subject(flags, flags.shape, flags.format, true);
+std::vector<Row> measure(const BenchFlags& flags, const Subject& subject, const std::vector<int64_t>& depths) {
   Model& model = *subject.model;
-  const Processor processor = measure_processor(subject.options);
-  const double bandwidth = processor.bandwidth;
-  std::vector<int64_t> depths;
-  for (const int64_t d : flags.depths) depths.push_back(std::max<int64_t>(1, d));
   std::vector<Row> rows;
   for (int64_t n : flags.prompt_tokens)
     if (n > 0) rows.push_back({"pp" + std::to_string(n), {}, 0});
@@ -91,51 +86,75 @@ int bench(const BenchFlags& flags) {
         rows.push_back({"tg" + std::to_string(n) + (d ? " @ " + std::to_string(d) : ""),
                         {},
                         subject.trace({1, std::max<int64_t>(1, d) + (n + 1) / 2}).bytes()});
-  const auto prompt = [&](int64_t n) { return random_tokens(n, model.info().vocab_size); };
   measure_decode(model, {32}, 4);  // warm-up: page in, fill the pools
   for (int repetition = 0; repetition < flags.repetitions; repetition++) {
     size_t row = 0;
     for (int64_t n : flags.prompt_tokens)
-      if (n > 0) rows[row++].rates.push_back(measure_prefill(model, prompt(n)));
+      if (n > 0) rows[row++].rates.push_back(measure_prefill(model, prompt_of(model, n)));
     for (int64_t n : flags.generated_tokens)
       if (n > 0)
         for (const double rate : measure_decode(model, depths, n)) rows[row++].rates.push_back(rate);
   }
+  return rows;
+}
+
+std::vector<Profile> profile(const BenchFlags& flags, const Subject& subject, const Processor& processor,
+                             const std::vector<int64_t>& depths) {
   std::vector<Profile> profiles;
-  if (flags.profile) {
-    for (const int64_t n : flags.prompt_tokens)
-      if (n > 0) profiles.push_back(profile_prefill(subject, processor, prompt(n)));
-    if (std::any_of(flags.generated_tokens.begin(), flags.generated_tokens.end(), [](int64_t n) { return n > 0; }))
-      for (const int64_t depth : depths) profiles.push_back(profile_decode(subject, processor, prompt(depth)));
-  }
-  if (flags.json) {
-    nlohmann::ordered_json out{{"model", subject.name},
-                               {"format", subject.format},
-                               {"device", flags.device},
-                               {"processor", processor.description},
-                               {"threads", processor.threads},
-                               {"dtype", info(subject.options.dtype).name},
-                               {"read_bandwidth_bytes_per_second", bandwidth},
-                               {"results", nlohmann::ordered_json::array()}};
-    for (const Row& r : rows)
-      out["results"].push_back({{"test", r.test},
-                                {"tokens_per_second", r.rates},
-                                {"mean", r.mean()},
-                                {"standard_deviation", r.deviation()},
-                                {"bytes_per_token", r.bytes_per_token}});
-    for (const Profile& p : profiles) out["profiles"].push_back(to_json(p));
-    std::printf("%s\n", out.dump(1).c_str());
-    return 0;
-  }
-  for (const Profile& p : profiles) print(p, processor);
+  for (const int64_t n : flags.prompt_tokens)
+    if (n > 0) profiles.push_back(profile_prefill(subject, processor, prompt_of(*subject.model, n)));
+  if (std::any_of(flags.generated_tokens.begin(), flags.generated_tokens.end(), [](int64_t n) { return n > 0; }))
+    for (const int64_t depth : depths) profiles.push_back(profile_decode(subject, processor, prompt_of(*subject.model, depth)));
+  return profiles;
+}
+
+void print_json(const BenchFlags& flags, const Subject& subject, const Processor& processor, const std::vector<Row>& rows,
+                const std::vector<Profile>& profiles) {
+  nlohmann::ordered_json out{{"model", subject.name},
+                             {"format", subject.format},
+                             {"device", flags.device},
+                             {"processor", processor.description},
+                             {"threads", processor.threads},
+                             {"dtype", info(subject.options.dtype).name},
+                             {"read_bandwidth_bytes_per_second", processor.bandwidth},
+                             {"results", nlohmann::ordered_json::array()}};
+  for (const Row& r : rows)
+    out["results"].push_back({{"test", r.test},
+                              {"tokens_per_second", r.rates},
+                              {"mean", r.mean()},
+                              {"standard_deviation", r.deviation()},
+                              {"bytes_per_token", r.bytes_per_token}});
+  for (const Profile& p : profiles) out["profiles"].push_back(to_json(p));
+  std::printf("%s\n", out.dump(1).c_str());
+}
+
+void print_table(const Subject& subject, const Processor& processor, const std::vector<Row>& rows) {
   std::printf("%s, %s, %s, activations %s; read bandwidth %.1f GB/s\n", subject.name.c_str(), subject.format.c_str(),
-              processor.description.c_str(), std::string(info(subject.options.dtype).name).c_str(), bandwidth / 1e9);
+              processor.description.c_str(), std::string(info(subject.options.dtype).name).c_str(), processor.bandwidth / 1e9);
   std::printf("%-14s %12s %10s %22s\n", "test", "tokens/s", "+-", "share of bandwidth");
   for (const Row& r : rows) {
     std::printf("%-14s %12.2f %10.2f", r.test.c_str(), r.mean(), r.deviation());
-    if (r.bytes_per_token > 0) std::printf(" %20.0f %%", 100 * r.bytes_per_token * r.mean() / bandwidth);
+    if (r.bytes_per_token > 0) std::printf(" %20.0f %%", 100 * r.bytes_per_token * r.mean() / processor.bandwidth);
     std::printf("\n");
   }
+}
+
+}  // namespace
+
+int bench(const BenchFlags& flags) {
+  const Subject subject = open_subject(flags, flags.shape, flags.format, true);
+  const Processor processor = measure_processor(subject.options);
+  std::vector<int64_t> depths;
+  for (const int64_t d : flags.depths) depths.push_back(std::max<int64_t>(1, d));
+  const std::vector<Row> rows = measure(flags, subject, depths);
+  std::vector<Profile> profiles;
+  if (flags.profile) profiles = profile(flags, subject, processor, depths);
+  if (flags.json) {
+    print_json(flags, subject, processor, rows, profiles);
+    return 0;
+  }
+  for (const Profile& p : profiles) print(p, processor);
+  print_table(subject, processor, rows);
   return 0;
 }
 

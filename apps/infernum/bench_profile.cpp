@@ -35,7 +35,7 @@ OpTimer count_into(Uses& uses) {
   };
 }
 
-Profile finished(std::string test, double seconds, Uses uses, double runs) {
+Profile finished(std::string test, double seconds, Uses&& uses, double runs) {
   Profile p{std::move(test), seconds / runs, {}};
   for (auto& [op, use] : uses) {
     use.op = op;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "backends/cuda/timed_work.h"
 #include "core/build.h"
@@ -65,7 +66,7 @@ int64_t beyond_caches() {
 
 OpSample summary(std::vector<double> times, int64_t turns) {
   std::sort(times.begin(), times.end());
-  const auto at = [&](double share) { return times[static_cast<size_t>(share * static_cast<double>(times.size() - 1) + 0.5)]; };
+  const auto at = [&](double share) { return times[static_cast<size_t>(std::lround(share * static_cast<double>(times.size() - 1)))]; };
   return {at(0.5), at(0.25), at(0.75), static_cast<int64_t>(times.size()), turns};
 }
 
