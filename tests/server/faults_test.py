@@ -10,38 +10,9 @@ import time
 import unittest
 
 import server
-from server import MESSAGES, Refused, Server, eventually, raw_post, read_all, replies, simulate
+from server import MESSAGES, Refused, Server, Streams, eventually, raw_post, read_all, replies, simulate
 
 LONG = {"messages": MESSAGES, "ignore_eos": True}
-
-
-class Streams:
-    """Streams in threads of their own; `results`: (text, ends, usage, error, done) or an exception, in order."""
-
-    def __init__(self, target, count, **fields):
-        self.results = [None] * count
-        self.threads = [threading.Thread(target=self._run, args=(target, i, fields)) for i in range(count)]
-        for thread in self.threads:
-            thread.start()
-
-    def _run(self, target, i, fields):
-        with target.client() as client:
-            try:
-                own = {name: value(i) if callable(value) else value for name, value in fields.items()}
-                if own.pop("whole", False):
-                    reply = client.chat(**own)
-                    self.results[i] = (reply.json()["choices"][0]["message"]["content"], {}, reply.json()["usage"], None,
-                                       True) if reply.status == 200 else Refused(reply)
-                else:
-                    texts, ends, usage, error = client.stream(**own)
-                    self.results[i] = (texts.get(0, ""), ends, usage, error, client.done)
-            except Exception as error:  # of the connection: what a client sees is what is looked at
-                self.results[i] = error
-
-    def join(self):
-        for thread in self.threads:
-            thread.join()
-        return self.results
 
 
 class EngineFaults(unittest.TestCase):
